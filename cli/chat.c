@@ -1,0 +1,266 @@
+/* weir chat: talk in the terminal, for ever. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "chat_session.h"
+#include "common/input.h"
+#include "common/interrupt.h"
+#include "common/output.h"
+#include "common/progress.h"
+#include "common/words.h"
+
+#define ANSWER_TOKENS 256
+
+#define AT(field) offsetof(chat_arguments, field)
+static const cli_option options[] = {
+    {"--system", OPTION_TEXT, "TEXT", .at = AT(system), .begins = true,
+     .policies = ONLY_SINK | ONLY_DENSE, .help = "a text before the talk, never forgotten"},
+    {"-n", OPTION_COUNT, "N", .at = AT(n), .range = "[1,inf)",
+     .help = "tokens of an answer, at most (default 256)"},
+    {"--evict", OPTION_WORD, "HOW", .at = AT(evict), .words = EVICTION_WORDS, .begins = true,
+     .policies = ONLY_EVICTING,
+     .help = "forget by token, or by message: whole turns (default token)"},
+    {"--save", OPTION_TEXT, "FILE", .at = AT(save), .help = "save the talk at the end"},
+    {"--load", OPTION_TEXT, "FILE", .at = AT(load), .help = "go on with a talk that was saved"},
+    {0},
+};
+
+static const cli_group groups[] = {{"Options", options, 0},
+                                   {"The stream", retention_options, AT(retention)},
+                                   {"The engine", engine_options, AT(engine)},
+                                   {"Sampling", sampling_options, AT(sampling)},
+                                   {0}};
+#undef AT
+
+/* ---- the stream --------------------------------------------------------------------------------
+ */
+
+void chat_replace(chat_session *session, weir_stream *stream) {
+    while (session->depth > 0) {
+        weir_stream_destroy(session->streams[--session->depth]);
+    }
+    session->streams[session->depth++] = stream;
+    weir_stream_state state;
+    weir_stream_get_state(stream, &state);
+    session->forgetting.stream = stream;
+    session->forgetting.begun = state.evicted > 0;
+}
+
+static weir_status create_stream(chat_session *session, weir_stream **out, weir_error *error) {
+    const chat_arguments *arguments = session->arguments;
+    weir_stream_options *stream = &session->options;
+    const char *system = arguments->system.given ? arguments->system.text : "";
+    weir_status status = retention_apply(&arguments->retention, stream, error);
+    stream->eviction = (weir_eviction)arguments->evict.count;
+    if (status == WEIR_OK && stream->policy == WEIR_SINK) {
+        status = keep_first(stream, session->model, system, 0, error);
+    }
+    return status == WEIR_OK ? weir_stream_create(session->model, stream, out, error) : status;
+}
+
+static weir_status open_stream(chat_session *session, weir_error *error) {
+    const chat_arguments *arguments = session->arguments;
+    weir_stream *stream = NULL;
+    session->options = weir_stream_options_default();
+    engine_apply(&arguments->engine, &session->options);
+    session->options.evicted = forgetting_begins;
+    session->options.evicted_context = &session->forgetting;
+    int64_t vocabulary = weir_model_get_info(session->model)->vocabulary;
+    weir_status status =
+        sampling_apply(&arguments->sampling, vocabulary, session->bias, &session->sampling, error);
+    if (status == WEIR_OK) {
+        status = arguments->load.given ? weir_stream_load(session->model, arguments->load.text,
+                                                          &session->options, &stream, error)
+                                       : create_stream(session, &stream, error);
+    }
+    if (status == WEIR_OK) {
+        chat_replace(session, stream);
+        status = weir_stream_set_sampling(stream, &session->sampling, error);
+    }
+    return status;
+}
+
+static weir_status feed_system(chat_session *session, weir_error *error) {
+    const cli_value *system = &session->arguments->system;
+    weir_stream *stream = chat_stream(session);
+    weir_stream_state state;
+    if (!system->given) {
+        return WEIR_OK;
+    }
+    weir_status status = weir_stream_feed_text(stream, system->text, strlen(system->text), error);
+    if (status == WEIR_OK) {
+        status = weir_stream_flush(stream, error);
+    }
+    weir_stream_get_state(stream, &state);
+    if (status == WEIR_OK && session->options.policy == WEIR_SINK) {
+        status = weir_stream_pin(stream, state.index, error);
+    }
+    return status;
+}
+
+/* ---- turns -------------------------------------------------------------------------------------
+ */
+
+static bool take_text(void *context, int32_t token, const char *text, size_t size) {
+    chat_session *session = context;
+    (void)token;
+    if (size > 0 && isatty(STDOUT_FILENO)) {
+        session->forgetting.mid_line = text[size - 1] != '\n';
+    }
+    return output_text(text, size, &session->output_error) == WEIR_OK && !interrupted();
+}
+
+/* No chat templates yet: the line goes to the stream as it is, and the model goes on from it. */
+static weir_status feed_line(chat_session *session, const char *line, weir_error *error) {
+    weir_stream *stream = chat_stream(session);
+    weir_stream_state state;
+    weir_stream_get_state(stream, &state);
+    weir_status status = WEIR_OK;
+    if (state.index > 0) { /* a turn begins on a line of its own */
+        status = weir_stream_feed_text(stream, "\n", 1, error);
+    }
+    if (status == WEIR_OK) {
+        status = weir_stream_border(stream, error);
+    }
+    return status == WEIR_OK ? weir_stream_feed_text(stream, line, strlen(line), error) : status;
+}
+
+static weir_status answer(chat_session *session, const char *line, weir_error *error) {
+    const chat_arguments *arguments = session->arguments;
+    weir_stream *stream = chat_stream(session);
+    weir_generate generate = weir_generate_default();
+    generate.tokens = arguments->n.given ? arguments->n.count : ANSWER_TOKENS;
+    generate.stop = arguments->sampling.stop.items;
+    generate.stop_count = arguments->sampling.stop.given;
+    interrupt_watch(stream);
+    weir_status status = feed_line(session, line, error);
+    if (status == WEIR_OK) {
+        double begun = now_seconds();
+        status = weir_stream_generate(stream, &generate, take_text, session, &session->made, error);
+        session->seconds = now_seconds() - begun;
+    }
+    interrupt_watch(NULL);
+    session->forgetting.mid_line = false;
+    if (session->output_error.status != WEIR_OK) {
+        *error = session->output_error;
+        return error->status;
+    }
+    weir_status ended = output_text("\n", 1, error);
+    bool stopped = status == WEIR_CANCELLED && interrupted() && !interrupted_for_good();
+    return status == WEIR_OK || stopped ? ended : status;
+}
+
+static weir_status talk(chat_session *session, chat_lines *lines, weir_error *error) {
+    weir_status status = WEIR_OK;
+    const char *line;
+    while (status == WEIR_OK && !session->quit && !interrupted_for_good()) {
+        interrupt_forget();
+        line_kind kind = chat_lines_read(lines, &line);
+        if (kind == LINE_END) {
+            break;
+        }
+        if (kind == LINE_DROPPED || line[0] == '\0') {
+            continue;
+        }
+        if (line[0] == '/' && line[1] != '/') {
+            chat_obey(session, line);
+        } else {
+            status = answer(session, line + (line[0] == '/'), error);
+        }
+    }
+    return status == WEIR_OK && interrupted_for_good()
+               ? weir_error_set(error, WEIR_CANCELLED, "%s", "")
+               : status;
+}
+
+static void greet(const chat_session *session) {
+    weir_stream_state state;
+    char sinks[WORD_MAX], window[WORD_MAX];
+    weir_stream_get_state(chat_stream(session), &state);
+    fprintf(stderr,
+            "weir: %s sinks and the last %s tokens are seen. This version has no chat templates: "
+            "the model goes on from what you type. /help lists what else there is.\n",
+            word_count(state.sinks, sinks), word_count(state.window, window));
+}
+
+static weir_status work(chat_session *session, weir_error *error) {
+    chat_lines *lines = chat_lines_open();
+    if (lines == NULL) {
+        return weir_error_set(error, WEIR_MEMORY, "no memory to read lines");
+    }
+    interrupt_catch(true);
+    greet(session);
+    weir_status status = feed_system(session, error);
+    if (status == WEIR_OK) {
+        status = talk(session, lines, error);
+    }
+    chat_lines_close(lines);
+    if (session->arguments->save.given) {
+        weir_error unsaved = {0};
+        if (weir_stream_save(chat_stream(session), session->arguments->save.text, &unsaved) !=
+            WEIR_OK) {
+            *error = unsaved;
+            status = unsaved.status;
+        }
+    }
+    return status;
+}
+
+static weir_status check(const chat_arguments *arguments, weir_error *error) {
+    weir_status status = sampling_check(&arguments->sampling, error);
+    if (status != WEIR_OK) {
+        return status;
+    }
+    if (arguments->load.given) {
+        return check_loaded(groups, arguments, error);
+    }
+    if (arguments->retention.beyond.given && !arguments->retention.context.given) {
+        return weir_error_set(error, WEIR_USAGE,
+                              "--beyond does not tell how far: give --context N too");
+    }
+    return check_policies(groups, arguments, 1u << arguments->retention.policy.count, error);
+}
+
+static int run(cli_call *call, void *arguments) {
+    weir_error error = {0};
+    chat_session *session = calloc(1, sizeof *session);
+    if (session == NULL) {
+        weir_error_set(&error, WEIR_MEMORY, "no memory to begin");
+        return report(call, &error);
+    }
+    session->call = call;
+    session->arguments = arguments;
+    weir_status status = check(arguments, &error);
+    if (status == WEIR_OK) {
+        const engine_arguments *engine = &session->arguments->engine;
+        status = open_model(call->model, engine, false, &session->model, &error);
+    }
+    if (status == WEIR_OK) {
+        status = open_stream(session, &error);
+    }
+    if (status == WEIR_OK) {
+        call->working = true;
+        status = work(session, &error);
+    }
+    while (session->depth > 0) {
+        weir_stream_destroy(session->streams[--session->depth]);
+    }
+    weir_model_close(session->model);
+    free(session);
+    return status == WEIR_OK ? EXIT_DONE : report(call, &error);
+}
+
+const cli_command chat_command = {
+    .name = "chat",
+    .synopsis = "MODEL.gguf [options]",
+    .summary = "talk in the terminal, for ever",
+    .notes =
+        "Ctrl-C stops an answer, Ctrl-D ends the talk, /help lists the commands inside. Lines can\n"
+        "be piped in. Standard output has only the model's words.",
+    .groups = groups,
+    .arguments_size = sizeof(chat_arguments),
+    .run = run,
+    .takes_model = true,
+};

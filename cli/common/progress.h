@@ -1,0 +1,23 @@
+/* How far long work has come: one line on stderr, rewritten, when that is a terminal. */
+#ifndef WEIR_CLI_PROGRESS_H
+#define WEIR_CLI_PROGRESS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef struct cli_progress {
+    const char *title;  /* "reading" */
+    bool shown;         /* stderr is a terminal */
+    bool on_screen;     /* a line stands there */
+    double begun, last; /* seconds */
+} cli_progress;
+
+void progress_begin(cli_progress *progress, const char *title);
+/* `total` 0: unknown. `unit`: "tokens". */
+void progress_show(cli_progress *progress, int64_t done, int64_t total, const char *unit);
+void progress_clear(cli_progress *progress);
+
+/* Seconds since an arbitrary moment. */
+double now_seconds(void);
+
+#endif

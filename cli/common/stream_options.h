@@ -1,0 +1,63 @@
+/*
+ * The options that shape a stream, shared by every command that makes one: as tables, as the
+ * structs that the tables fill, and from there to weir_stream_options.
+ */
+#ifndef WEIR_CLI_STREAM_OPTIONS_H
+#define WEIR_CLI_STREAM_OPTIONS_H
+
+#include "common/option.h"
+#include "weir/stream.h"
+
+/* The places of these words are the values of weir_policy, weir_cache_type and weir_eviction. */
+#define POLICY_WORDS "sink|window|dense|recompute"
+#define CACHE_TYPE_WORDS "f16|f32|q8_0"
+#define EVICTION_WORDS "token|message"
+
+#define ONLY_SINK (1u << WEIR_SINK)
+#define ONLY_WINDOWS (1u << WEIR_SINK | 1u << WEIR_WINDOW | 1u << WEIR_RECOMPUTE)
+#define ONLY_DENSE (1u << WEIR_DENSE)
+#define ONLY_EVICTING (1u << WEIR_SINK | 1u << WEIR_WINDOW)
+
+/* What a token may attend. */
+typedef struct retention_arguments {
+    cli_value policy, sinks, window, cache, context, beyond;
+} retention_arguments;
+extern const cli_option retention_options[];
+
+/* How it is held and computed. */
+typedef struct engine_arguments {
+    cli_value cache_type, chunk, threads, cpu;
+} engine_arguments;
+extern const cli_option engine_options[];
+
+const char *policy_name(weir_policy policy);
+const char *cache_type_name(weir_cache_type type);
+
+/* An option that was given but applies to none of `policies` (bits 1 << weir_policy) is an error
+ * that names the remedy. */
+weir_status check_policies(const cli_group *groups, const void *arguments, unsigned policies,
+                           weir_error *error);
+
+/* Options that begin a stream do not apply to one that is loaded from a file. */
+weir_status check_loaded(const cli_group *groups, const void *arguments, weir_error *error);
+
+weir_status retention_apply(const retention_arguments *from, weir_stream_options *to,
+                            weir_error *error);
+/* A dense stream of a known length: its capacity, or why it cannot be (before any work). Does
+ * nothing for other policies. */
+weir_status dense_length(weir_stream_options *options, const weir_model *model, int64_t tokens,
+                         weir_error *error);
+/* Sink policy: what is to be pinned, a system text ("" for none) or the first `pin` tokens, counts
+ * as sinks from the start; S + W stays. */
+weir_status keep_first(weir_stream_options *options, const weir_model *model, const char *system,
+                       int64_t pin, weir_error *error);
+void engine_apply(const engine_arguments *from, weir_stream_options *to);
+
+/* `engine` may be NULL: no option for the CPU. */
+weir_status open_model(const char *path, const engine_arguments *engine, bool metadata_only,
+                       weir_model **out, weir_error *error);
+
+/* What every command says when --window and --cache come together. */
+weir_status window_and_cache(weir_error *error);
+
+#endif

@@ -1,0 +1,154 @@
+#include "eval_runs.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "common/interrupt.h"
+#include "common/progress.h"
+
+static weir_status add_run(eval_session *session, const weir_stream_options *options,
+                           weir_error *error) {
+    if (session->count == EVAL_RUNS_MAX) {
+        return weir_error_set(error, WEIR_USAGE, "more than %d runs in one call: make two of it",
+                              EVAL_RUNS_MAX);
+    }
+    eval_run *run = &session->runs[session->count];
+    run->options = *options;
+    weir_status status = dense_length(&run->options, session->model, session->tokens.count, error);
+    if (status == WEIR_OK && run->options.policy == WEIR_DENSE && run->options.context == 0) {
+        run->options.context = session->tokens.count;
+    }
+    if (status == WEIR_OK) {
+        status = weir_stream_plan(session->model, &run->options, &run->plan, error);
+    }
+    if (status == WEIR_OK) {
+        session->count++;
+        if (options->policy != WEIR_DENSE && run->plan.slots > session->after) {
+            session->after = run->plan.slots;
+        }
+    }
+    return status;
+}
+
+/* The runs of one policy with one number of sinks: one for each window or cache. */
+static weir_status add_windows(const eval_arguments *arguments, eval_session *session,
+                               weir_stream_options *options, weir_error *error) {
+    const cli_list *sizes = arguments->cache.given ? &arguments->cache : &arguments->window;
+    if (sizes->size == 0 || options->policy == WEIR_DENSE) {
+        return add_run(session, options, error);
+    }
+    weir_status status = WEIR_OK;
+    for (int i = 0; i < sizes->size && status == WEIR_OK; i++) {
+        *(arguments->cache.given ? &options->cache : &options->window) = sizes->items[i];
+        status = add_run(session, options, error);
+    }
+    return status;
+}
+
+static weir_status add_policy(const eval_arguments *arguments, eval_session *session,
+                              weir_policy policy, weir_error *error) {
+    weir_stream_options options = weir_stream_options_default();
+    options.policy = policy;
+    engine_apply(&arguments->engine, &options);
+    if (policy == WEIR_DENSE) {
+        options.context = arguments->context.count;
+        options.beyond = arguments->beyond.given > 0;
+    }
+    if (policy != WEIR_SINK || arguments->sinks.size == 0) {
+        return add_windows(arguments, session, &options, error);
+    }
+    weir_status status = WEIR_OK;
+    for (int i = 0; i < arguments->sinks.size && status == WEIR_OK; i++) {
+        options.sinks = arguments->sinks.items[i];
+        status = add_windows(arguments, session, &options, error);
+    }
+    return status;
+}
+
+weir_status eval_plan(const eval_arguments *arguments, eval_session *session, weir_error *error) {
+    if (arguments->policy.size == 0) {
+        return add_policy(arguments, session, WEIR_SINK, error);
+    }
+    weir_status status = WEIR_OK;
+    for (int i = 0; i < arguments->policy.size && status == WEIR_OK; i++) {
+        status = add_policy(arguments, session, (weir_policy)arguments->policy.items[i], error);
+    }
+    return status;
+}
+
+/* ---- running ----------------------------------------------------------------------------------
+ */
+
+typedef struct running {
+    eval_session *session;
+    cli_progress progress;
+    weir_error csv_error;
+} running;
+
+weir_status eval_open_csv(eval_session *session, const char *path, weir_error *error) {
+    static const char head[] = "run,index,token,nll\n";
+    weir_status status = output_file_open(&session->csv, path, error);
+    return status == WEIR_OK ? output_file_write(&session->csv, head, sizeof head - 1, error)
+                             : status;
+}
+
+static weir_status write_row(void *context, int64_t index, int32_t token, double nll) {
+    running *now = context;
+    char row[96];
+    int size = snprintf(row, sizeof row, "%d,%lld,%d,%.9g\n", now->session->done, (long long)index,
+                        token, nll);
+    return output_file_write(&now->session->csv, row, (size_t)size, &now->csv_error);
+}
+
+static bool show_progress(void *context, int64_t done, int64_t total) {
+    running *now = context;
+    progress_show(&now->progress, done, total, "tokens");
+    return !interrupted();
+}
+
+static weir_status run_stream(running *now, weir_stream *stream, eval_run *run, weir_error *error) {
+    eval_session *session = now->session;
+    weir_eval_options options = {
+        .after = session->after > 0 ? session->after : INT64_MAX,
+        .fn = session->csv.path != NULL ? write_row : NULL,
+        .context = now,
+        .progress = show_progress,
+        .progress_context = now,
+    };
+    weir_status status = weir_eval(stream, session->tokens.items, session->tokens.count, &options,
+                                   &run->result, error);
+    if (now->csv_error.status != WEIR_OK) {
+        *error = now->csv_error;
+    }
+    return status;
+}
+
+weir_status eval_run_next(eval_session *session, weir_error *error) {
+    eval_run *run = &session->runs[session->done];
+    running now = {.session = session};
+    char title[96];
+    snprintf(title, sizeof title, "run %d of %d, %s", session->done + 1, session->count,
+             policy_name(run->plan.policy));
+    weir_stream *stream = NULL;
+    weir_status status = weir_stream_create(session->model, &run->options, &stream, error);
+    if (status == WEIR_OK) {
+        progress_begin(&now.progress, title);
+        interrupt_watch(stream);
+        status = run_stream(&now, stream, run, error);
+        interrupt_watch(NULL);
+        progress_clear(&now.progress);
+    }
+    weir_stream_destroy(stream);
+    if (interrupted()) {
+        return weir_error_set(error, WEIR_CANCELLED, "interrupted in run %d of %d",
+                              session->done + 1, session->count);
+    }
+    session->done += status == WEIR_OK;
+    return status;
+}
+
+void eval_session_free(eval_session *session) {
+    output_file_close(&session->csv);
+    tokens_free(&session->tokens);
+    weir_model_close(session->model);
+}

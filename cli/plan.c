@@ -1,0 +1,129 @@
+/* weir plan: the memory of a stream before it runs. */
+#include <math.h>
+
+#include "common/command.h"
+#include "common/output.h"
+#include "common/stream_options.h"
+#include "common/words.h"
+
+#define DEFAULT_TOKENS 10000
+
+typedef struct plan_arguments {
+    cli_value tokens, json;
+    retention_arguments retention;
+    engine_arguments engine;
+} plan_arguments;
+
+#define AT(field) offsetof(plan_arguments, field)
+static const cli_option options[] = {
+    {"--tokens", OPTION_COUNT, "N", .at = AT(tokens), .range = "[1,inf)",
+     .help = "length of the text to compare with a dense cache (default 10k)"},
+    {"--json", OPTION_FLAG, NULL, .at = AT(json), .help = "print one JSON object"},
+    {0},
+};
+
+static const cli_group groups[] = {{"Options", options, 0},
+                                   {"The stream", retention_options, AT(retention)},
+                                   {"The engine", engine_options, AT(engine)},
+                                   {0}};
+#undef AT
+
+typedef struct comparison {
+    weir_plan plan, dense; /* dense: a cache that keeps all `tokens` */
+    int64_t tokens;
+    double saved; /* share of the dense cache */
+} comparison;
+
+static weir_status compare(const plan_arguments *arguments, const weir_model *model,
+                           comparison *out, weir_error *error) {
+    weir_stream_options stream = weir_stream_options_default();
+    out->tokens = arguments->tokens.given ? arguments->tokens.count : DEFAULT_TOKENS;
+    weir_status status = retention_apply(&arguments->retention, &stream, error);
+    if (status != WEIR_OK) {
+        return status;
+    }
+    engine_apply(&arguments->engine, &stream);
+    status = dense_length(&stream, model, out->tokens, error);
+    if (status == WEIR_OK) {
+        status = weir_stream_plan(model, &stream, &out->plan, error);
+    }
+    if (status != WEIR_OK) {
+        return status;
+    }
+    stream.policy = WEIR_DENSE;
+    stream.sinks = -1;
+    stream.window = stream.cache = 0;
+    stream.context = out->tokens;
+    stream.beyond = true;
+    status = weir_stream_plan(model, &stream, &out->dense, error);
+    out->saved = 1 - (double)out->plan.kv_bytes / (double)out->dense.kv_bytes;
+    return status;
+}
+
+static weir_status print_json(const cli_call *call, const comparison *compared, weir_error *error) {
+    const weir_plan *plan = &compared->plan;
+    json_t *object = json_pack(
+        "{s:o,s:s,s:I,s:I,s:I,s:I,s:I,s:o,s:I,s:I,s:I,s:I,s:I}", "model", json_word(call->model),
+        "policy", policy_name(plan->policy), "sinks", (json_int_t)plan->sinks, "window",
+        (json_int_t)plan->window, "slots", (json_int_t)plan->slots, "kv_bytes",
+        (json_int_t)plan->kv_bytes, "dense_kv_bytes", (json_int_t)compared->dense.kv_bytes, "saved",
+        json_number(compared->saved), "page_bytes", (json_int_t)plan->page_bytes, "scratch_bytes",
+        (json_int_t)plan->scratch_bytes, "reserved_bytes", (json_int_t)plan->reserved_bytes,
+        "bytes_per_token", (json_int_t)plan->bytes_per_token, "tokens",
+        (json_int_t)compared->tokens);
+    return output_json(object, error);
+}
+
+static weir_status print_text(const comparison *compared, weir_error *error) {
+    const weir_plan *plan = &compared->plan;
+    char a[WORD_MAX], b[WORD_MAX], c[WORD_MAX];
+    printf("%s: ", policy_name(plan->policy));
+    if (plan->sinks > 0) {
+        printf("%s sinks + ", word_count(plan->sinks, a));
+    }
+    printf("%s %s\n", word_count(plan->window, a),
+           plan->policy == WEIR_DENSE ? "tokens, all kept" : "recent tokens");
+    printf("  keys and values   %s (%s a token)\n", word_bytes(plan->kv_bytes, a),
+           word_bytes(plan->bytes_per_token, b));
+    printf("  reserved          %s: pages %s, everything else %s\n",
+           word_bytes(plan->reserved_bytes, a), word_bytes(plan->page_bytes, b),
+           word_bytes(plan->scratch_bytes, c));
+    printf("  a dense cache     %s for %s tokens", word_bytes(compared->dense.kv_bytes, a),
+           word_count(compared->tokens, b));
+    if (compared->saved > 0) {
+        printf(": %.1f%% less, and it stays so however long the text", 100 * compared->saved);
+    }
+    putchar('\n');
+    return output_flush(error);
+}
+
+static int run(cli_call *call, void *given) {
+    const plan_arguments *arguments = given;
+    weir_error error = {0};
+    weir_model *model = NULL;
+    comparison compared = {0};
+    unsigned policy = 1u << arguments->retention.policy.count;
+    weir_status status = check_policies(groups, arguments, policy, &error);
+    if (status == WEIR_OK) {
+        status = open_model(call->model, &arguments->engine, true, &model, &error);
+    }
+    if (status == WEIR_OK) {
+        status = compare(arguments, model, &compared, &error);
+    }
+    if (status == WEIR_OK) {
+        status = call->json ? print_json(call, &compared, &error) : print_text(&compared, &error);
+    }
+    weir_model_close(model);
+    return status == WEIR_OK ? EXIT_DONE : report(call, &error);
+}
+
+const cli_command plan_command = {
+    .name = "plan",
+    .synopsis = "MODEL.gguf [--sinks N] [--window N] [--tokens N] [options]",
+    .summary = "the memory of a stream, to the byte, before it runs",
+    .notes = "Needs only the metadata of the file: its weights are not read.",
+    .groups = groups,
+    .arguments_size = sizeof(plan_arguments),
+    .run = run,
+    .takes_model = true,
+};

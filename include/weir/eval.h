@@ -1,0 +1,48 @@
+/*
+ * Perplexity of a token sequence under a cache policy (libweir-lab).
+ *
+ * Token i is scored with the logits that follow token i - 1: nll_i = -log p(token_i | what the
+ * policy lets token i - 1 attend). The first token is context only.
+ */
+#ifndef WEIR_EVAL_H
+#define WEIR_EVAL_H
+
+#include "weir/stream.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Receives the negative log-likelihood in nats of the token at stream index `index`. */
+typedef weir_status (*weir_nll_fn)(void *context, int64_t index, int32_t token, double nll);
+
+typedef struct weir_eval_result {
+    int64_t tokens;   /* fed */
+    int64_t scored;   /* tokens - 1, or fewer after an interruption */
+    double nll;       /* mean, nats */
+    double error;     /* standard error of the mean */
+    double nll_after; /* mean over indices beyond `after`; NaN when there are none */
+    int64_t scored_after;
+    double seconds;
+    int64_t peak_memory; /* highest weir_memory_resident() seen during the run; -1: unknown */
+} weir_eval_result;
+
+typedef struct weir_eval_options {
+    int64_t after;    /* count indices > after for nll_after */
+    weir_nll_fn fn;   /* may be NULL */
+    void *context;
+    /* May be NULL: called now and then with the tokens done; false ends the run early, cleanly. */
+    bool (*progress)(void *context, int64_t done, int64_t total);
+    void *progress_context;
+} weir_eval_options;
+
+/* Feed tokens to an empty stream and score them. A result is filled on failure too, with what was
+ * scored until then. */
+WEIR_API weir_status weir_eval(weir_stream *stream, const int32_t *tokens, int64_t count,
+                               const weir_eval_options *options, weir_eval_result *out,
+                               weir_error *error);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

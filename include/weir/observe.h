@@ -1,0 +1,28 @@
+/*
+ * Observing: the inside of a forward pass, for measurements. See weir_stream_observe().
+ */
+#ifndef WEIR_OBSERVE_H
+#define WEIR_OBSERVE_H
+
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef enum weir_point {
+    WEIR_POINT_EMBEDDING, /* [rows, width] what enters the first layer; layer -1 */
+    WEIR_POINT_VALUE,     /* [rows, kv_heads * value_dim] values before they are cached */
+    WEIR_POINT_ATTENTION, /* [rows, heads * value_dim] what attention gave, before its output matrix */
+    WEIR_POINT_LAYER,     /* [rows, width] hidden states that leave a layer */
+    WEIR_POINT_FINAL      /* [rows, width] after the last norm; layer -1; only rows with logits */
+} weir_point;
+
+/* Sees the inside of a forward pass: rows of consecutive tokens from stream index `first`. */
+typedef void (*weir_observer_fn)(void *context, weir_point point, int layer, int64_t first,
+                                 const float *data, int64_t rows, int64_t columns);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,60 @@
+# Includes go down only. Reads C files, prints one line for each include that does not.
+#
+# A file of an engine layer includes that layer and those before it. A laboratory folder includes
+# itself and public headers, programs (cli/) their own files and public headers. The public header
+# weir/X.h belongs to the layer that it names or that is given below, else to base.
+
+BEGIN {
+    engine = split("base tensor file text position cache model sample stream", names, " ")
+    for (i = 1; i <= engine; i++) layer[names[i]] = i
+    lab = split("eval probe train plot ring store", names, " ")
+    for (i = 1; i <= lab; i++) layer[names[i]] = engine + 1
+    layer["cli"] = layer["server"] = engine + 2
+
+    public_home["sampling"] = "sample"
+    public_home["make_random"] = "model"
+    public_home["observe"] = "model"
+    public_home["weir"] = "stream" # the engine as a whole
+}
+
+function stem(path) {
+    sub(/.*\//, "", path)
+    sub(/\..*/, "", path)
+    return path
+}
+
+function public_layer(path, name) {
+    name = stem(path)
+    if (name in public_home) name = public_home[name]
+    return (name in layer) ? layer[name] : layer["base"]
+}
+
+FNR == 1 {
+    split(FILENAME, part, "/")
+    public = (part[1] == "include")
+    folder = (part[1] == "src") ? part[2] : part[1]
+    if (!public && !(folder in layer)) print FILENAME ": the layer order does not know this folder"
+    own = public ? public_layer(FILENAME) : layer[folder]
+}
+
+/^[ \t]*#[ \t]*include[ \t]*"/ {
+    split($0, quoted, "\"")
+    target = quoted[2]
+    where = FILENAME ":" FNR ": includes \"" target "\""
+    split(target, step, "/")
+    if (target !~ /\//) {
+        if (own <= engine + 1) print where ", without its folder"
+    } else if (step[1] == "weir") {
+        if (public_layer(target) > own) print where ", a header of a higher layer"
+    } else if (public || (own > engine + 1 && step[1] in layer)) {
+        print where ", which is not a public header"
+    } else if (own > engine + 1) {
+        next # its own
+    } else if (!(step[1] in layer)) {
+        print where ", a folder that the layer order does not know"
+    } else if (own == engine + 1 && step[1] != folder) {
+        print where "; the laboratory uses public headers only"
+    } else if (layer[step[1]] > own) {
+        print where ", a higher layer"
+    }
+}

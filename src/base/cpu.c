@@ -1,0 +1,82 @@
+/*
+ * CPU levels, from what the processor and the system say at run time.
+ */
+#include "base/cpu.h"
+
+#include <sched.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+#if defined(__x86_64__) || defined(__i386__)
+#include <cpuid.h>
+#endif
+
+/* To add one: the enum in cpu.h, its name here, its test in wr_cpu_detect. */
+static const char *const level_names[WR_CPU_LEVELS] = {
+    [WR_CPU_SCALAR] = "scalar",
+    [WR_CPU_AVX2] = "avx2",
+    [WR_CPU_AVX512] = "avx512",
+};
+
+#if defined(__x86_64__) || defined(__i386__)
+
+/* __builtin_cpu_supports knows no "f16c" in clang 14. Asked only beside AVX2, which also says that
+ * the system saves the wide registers. */
+static bool has_f16c(void) {
+    unsigned a, b, c, d;
+    return __get_cpuid(1, &a, &b, &c, &d) && (c & bit_F16C) != 0;
+}
+
+int wr_cpu_count(void) {
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof set, &set) != 0)
+        return 1;
+    return CPU_COUNT(&set);
+}
+
+wr_cpu_level wr_cpu_detect(void) {
+    if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma") || !has_f16c()) {
+        return WR_CPU_SCALAR;
+    }
+    bool wide = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+    return wide ? WR_CPU_AVX512 : WR_CPU_AVX2;
+}
+
+void wr_cpu_relax(void) { __builtin_ia32_pause(); }
+
+#else
+
+wr_cpu_level wr_cpu_detect(void) { return WR_CPU_SCALAR; }
+
+void wr_cpu_relax(void) {}
+
+#endif
+
+const char *wr_cpu_name(wr_cpu_level level) {
+    bool known = (unsigned)level < WR_CPU_LEVELS;
+    return known ? level_names[level] : "unknown";
+}
+
+weir_status wr_cpu_choose(const char *name, wr_cpu_level *level, weir_error *error) {
+    wr_cpu_level best = wr_cpu_detect();
+    if (name == NULL) name = getenv("WEIR_CPU");
+    if (name == NULL || name[0] == '\0') {
+        *level = best;
+        return WEIR_OK;
+    }
+    for (int i = 0; i < WR_CPU_LEVELS; i++) {
+        if (strcmp(name, level_names[i]) != 0) continue;
+        if (i > (int)best) {
+            return weir_error_set(error, WEIR_USAGE,
+                                  "this machine has no CPU level \"%s\"; its best is \"%s\"", name,
+                                  level_names[best]);
+        }
+        *level = (wr_cpu_level)i;
+        return WEIR_OK;
+    }
+    return weir_error_set(error, WEIR_USAGE,
+                          "unknown CPU level \"%.40s\"; the levels are scalar, avx2 and avx512",
+                          name);
+}

@@ -1,0 +1,266 @@
+/*
+ * Worker threads.
+ *
+ * The runs of a loop are claimed from one word, `claim`:
+ *
+ *     63            32 31             0
+ *     [ loop's number ][ runs left     ]
+ *
+ * A thread claims a run by lowering the word with compare-and-swap. The number makes the swap fail
+ * when the loop it read of has ended, so a thread that comes late does nothing and nobody waits for
+ * it; and the caller returns only when every claimed run is finished, so whoever holds a claim may
+ * read the loop's fields. Idle workers watch the word for some microseconds, then sleep.
+ */
+#include "base/threads.h"
+
+#include <assert.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/cpu.h"
+
+enum { MAX_THREADS = 256, RELAX_BATCH = 32 };
+
+/* Longer than the serial work between two loops of a token, too short to be felt when idle. */
+static const double spin_seconds = 50e-6;
+/* From here on a watcher lets others run: on a busy machine the thread it waits for may be waiting
+ * for this very CPU. */
+static const double polite_seconds = 5e-6;
+
+typedef struct worker {
+    pthread_t thread;
+    wr_threads *pool;
+    int number; /* 1 ... count-1; 0 is the caller of wr_threads_run */
+} worker;
+
+struct wr_threads {
+    weir_allocator allocator;
+    bool own_allocator; /* allocator was given; otherwise the system's */
+    int count;
+    bool spin; /* every thread can have a CPU of its own */
+    atomic_int references;
+
+    pthread_mutex_t turn; /* held by the caller whose loop this is */
+    wr_task task;         /* the loop: written by the caller before `claim`, read under a claim */
+    void *context;
+    int64_t items;
+    int64_t grain;
+    uint32_t runs;
+    _Atomic uint64_t claim;
+    _Atomic uint32_t unfinished; /* runs of this loop not finished yet */
+
+    pthread_mutex_t lock; /* for sleeping only */
+    pthread_cond_t work;  /* there are runs to claim, or it is time to stop */
+    pthread_cond_t done;  /* unfinished is 0 */
+    atomic_int sleepers;
+    atomic_bool waiting; /* the caller sleeps on `done` */
+    atomic_bool stop;
+
+    worker workers[]; /* count-1 */
+};
+
+static uint32_t runs_left(uint64_t claim) { return (uint32_t)claim; }
+
+/* Claim one run; false when none is left. */
+static bool claim_run(wr_threads *pool, uint32_t *run) {
+    uint64_t seen = atomic_load_explicit(&pool->claim, memory_order_acquire);
+    while (runs_left(seen) > 0) {
+        if (atomic_compare_exchange_weak_explicit(&pool->claim, &seen, seen - 1,
+                                                  memory_order_acq_rel, memory_order_acquire)) {
+            *run = pool->runs - runs_left(seen);
+            return true;
+        }
+    }
+    return false;
+}
+
+static void finish_run(wr_threads *pool) {
+    if (atomic_fetch_sub(&pool->unfinished, 1) != 1) return;
+    if (!atomic_load(&pool->waiting)) return;
+    pthread_mutex_lock(&pool->lock);
+    pthread_cond_signal(&pool->done);
+    pthread_mutex_unlock(&pool->lock);
+}
+
+static void compute_run(const wr_threads *pool, uint32_t run, int worker_number) {
+    int64_t begin = (int64_t)run * pool->grain;
+    int64_t end = pool->items - begin > pool->grain ? begin + pool->grain : pool->items;
+    pool->task(pool->context, begin, end, worker_number);
+}
+
+static void work_until_none_left(wr_threads *pool, int worker_number) {
+    uint32_t run;
+    while (claim_run(pool, &run)) {
+        compute_run(pool, run, worker_number);
+        finish_run(pool);
+    }
+}
+
+static bool has_work(wr_threads *pool) {
+    return runs_left(atomic_load(&pool->claim)) > 0 || atomic_load(&pool->stop);
+}
+
+static bool all_finished(wr_threads *pool) { return atomic_load(&pool->unfinished) == 0; }
+
+/* Watch for `ready` a little while; true when it came. */
+static bool spin_for(wr_threads *pool, bool (*ready)(wr_threads *)) {
+    if (ready(pool)) return true;
+    if (!pool->spin) return false;
+    double start = wr_clock_seconds();
+    double spent = 0.0;
+    while (spent < spin_seconds) {
+        if (spent > polite_seconds) sched_yield();
+        for (int i = 0; i < RELAX_BATCH; i++) {
+            wr_cpu_relax();
+            if (ready(pool)) return true;
+        }
+        spent = wr_clock_seconds() - start;
+    }
+    return false;
+}
+
+/* No wake-up is lost: a sleeper is counted before it looks at the claim for the last time, and the
+ * caller publishes the claim before it looks at the count. */
+static void sleep_until_work(wr_threads *pool) {
+    pthread_mutex_lock(&pool->lock);
+    atomic_fetch_add(&pool->sleepers, 1);
+    while (!has_work(pool)) pthread_cond_wait(&pool->work, &pool->lock);
+    atomic_fetch_sub(&pool->sleepers, 1);
+    pthread_mutex_unlock(&pool->lock);
+}
+
+static void wake_workers(wr_threads *pool) {
+    if (atomic_load(&pool->sleepers) == 0) return;
+    pthread_mutex_lock(&pool->lock);
+    pthread_cond_broadcast(&pool->work);
+    pthread_mutex_unlock(&pool->lock);
+}
+
+static void wait_until_finished(wr_threads *pool) {
+    if (spin_for(pool, all_finished)) return;
+    pthread_mutex_lock(&pool->lock);
+    atomic_store(&pool->waiting, true);
+    while (!all_finished(pool)) pthread_cond_wait(&pool->done, &pool->lock);
+    atomic_store(&pool->waiting, false);
+    pthread_mutex_unlock(&pool->lock);
+}
+
+static void *worker_main(void *argument) {
+    worker *self = argument;
+    wr_threads *pool = self->pool;
+    while (!atomic_load(&pool->stop)) {
+        work_until_none_left(pool, self->number);
+        if (!spin_for(pool, has_work)) sleep_until_work(pool);
+    }
+    return NULL;
+}
+
+void wr_threads_run(wr_threads *threads, int64_t items, int64_t grain, wr_task task,
+                    void *context) {
+    assert(items >= 0 && grain >= 1);
+    if (items == 0) return;
+    while ((items - 1) / grain >= UINT32_MAX) grain *= 2; /* runs are counted in 32 bits */
+    uint32_t runs = (uint32_t)((items - 1) / grain + 1);
+
+    pthread_mutex_lock(&threads->turn);
+    threads->task = task;
+    threads->context = context;
+    threads->items = items;
+    threads->grain = grain;
+    threads->runs = runs;
+    if (runs < 2 || threads->count == 1) {
+        for (uint32_t run = 0; run < runs; run++) compute_run(threads, run, 0);
+    } else {
+        atomic_store(&threads->unfinished, runs);
+        uint64_t loop = (atomic_load(&threads->claim) >> 32) + 1;
+        atomic_store(&threads->claim, loop << 32 | runs);
+        wake_workers(threads);
+        work_until_none_left(threads, 0);
+        wait_until_finished(threads);
+    }
+    pthread_mutex_unlock(&threads->turn);
+}
+
+static size_t pool_bytes(int count) {
+    return sizeof(wr_threads) + (size_t)(count - 1) * sizeof(worker);
+}
+
+/* Stop and join the first `started` workers, then give the memory back. */
+static void destroy(wr_threads *pool, int started) {
+    pthread_mutex_lock(&pool->lock);
+    atomic_store(&pool->stop, true);
+    pthread_cond_broadcast(&pool->work);
+    pthread_mutex_unlock(&pool->lock);
+    for (int i = 0; i < started; i++) pthread_join(pool->workers[i].thread, NULL);
+    pthread_cond_destroy(&pool->done);
+    pthread_cond_destroy(&pool->work);
+    pthread_mutex_destroy(&pool->lock);
+    pthread_mutex_destroy(&pool->turn);
+    weir_allocator allocator = pool->allocator;
+    wr_release(pool->own_allocator ? &allocator : NULL, pool, pool_bytes(pool->count));
+}
+
+/* Workers take no signals: those are the program's. Returns how many started. */
+static int start_workers(wr_threads *pool) {
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int started = 0;
+    while (started < pool->count - 1) {
+        worker *next = &pool->workers[started];
+        *next = (worker){.pool = pool, .number = started + 1};
+        if (pthread_create(&next->thread, NULL, worker_main, next) != 0) break;
+        started++;
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return started;
+}
+
+weir_status wr_threads_create(int count, const weir_allocator *allocator, wr_threads **out,
+                              weir_error *error) {
+    *out = NULL;
+    if (count < 1 || count > MAX_THREADS) {
+        return weir_error_set(error, WEIR_USAGE, "%d threads: give a number from 1 to %d", count,
+                              MAX_THREADS);
+    }
+    wr_threads *pool = wr_allocate(allocator, pool_bytes(count));
+    if (pool == NULL) {
+        return weir_error_set(error, WEIR_MEMORY, "out of memory for %d threads", count);
+    }
+    memset(pool, 0, pool_bytes(count));
+    if (allocator != NULL) pool->allocator = *allocator;
+    pool->own_allocator = allocator != NULL;
+    pool->count = count;
+    pool->spin = count <= wr_cpu_count();
+    atomic_init(&pool->references, 1);
+    pthread_mutex_init(&pool->turn, NULL);
+    pthread_mutex_init(&pool->lock, NULL);
+    pthread_cond_init(&pool->work, NULL);
+    pthread_cond_init(&pool->done, NULL);
+
+    int started = start_workers(pool);
+    if (started < count - 1) {
+        destroy(pool, started);
+        return weir_error_set(error, WEIR_LIMIT,
+                              "the system starts only %d of %d threads; ask for fewer", started + 1,
+                              count);
+    }
+    *out = pool;
+    return WEIR_OK;
+}
+
+wr_threads *wr_threads_share(wr_threads *threads) {
+    atomic_fetch_add(&threads->references, 1);
+    return threads;
+}
+
+void wr_threads_release(wr_threads *threads) {
+    if (threads == NULL) return;
+    if (atomic_fetch_sub(&threads->references, 1) == 1) destroy(threads, threads->count - 1);
+}
+
+int wr_threads_count(const wr_threads *threads) { return threads->count; }

@@ -1,0 +1,151 @@
+/*
+ * Perplexity over a stream.
+ *
+ *   nll_i = log(sum_v exp(z_v)) - z_(token i),   z the logits after token i - 1
+ *
+ * in double, with the largest logit taken out of the sum. The mean and its error are running ones
+ * (Welford), so a text of any length needs the same memory.
+ */
+#include <math.h>
+#include <time.h>
+
+#include "weir/eval.h"
+
+#define SAMPLE_SECONDS 0.05 /* between looks at the memory, and reports of progress */
+
+typedef struct running_mean {
+    int64_t count;
+    double mean;
+    double squares; /* sum of squared differences from the mean */
+} running_mean;
+
+static void mean_add(running_mean *mean, double x) {
+    mean->count++;
+    double difference = x - mean->mean;
+    mean->mean += difference / (double)mean->count;
+    mean->squares += difference * (x - mean->mean);
+}
+
+typedef struct scoring {
+    const weir_eval_options *options;
+    const int32_t *tokens;
+    int64_t count;
+    running_mean all, after;
+    int64_t fed;
+    int64_t peak;
+    double begun, sampled; /* seconds */
+    bool ended_early;
+    weir_error error; /* of the scoring itself: the stream only knows that the caller stopped */
+} scoring;
+
+static double seconds(void) {
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
+}
+
+static void sample_memory(scoring *run) {
+    int64_t now = weir_memory_resident();
+    run->peak = now > run->peak ? now : run->peak;
+}
+
+/* NaN when a logit is not a number, or when all of them are -infinity. */
+static double negative_log_likelihood(const float *logits, int32_t n_vocab, int32_t token) {
+    float largest = logits[0];
+    for (int32_t v = 1; v < n_vocab; v++) {
+        largest = logits[v] > largest ? logits[v] : largest;
+    }
+    double sum = 0;
+    for (int32_t v = 0; v < n_vocab; v++) {
+        sum += exp((double)logits[v] - (double)largest);
+    }
+    return log(sum) - ((double)logits[token] - (double)largest);
+}
+
+static weir_status score(scoring *run, int64_t next, const float *logits, int32_t n_vocab) {
+    const weir_eval_options *options = run->options;
+    int32_t token = run->tokens[next];
+    if (token < 0 || token >= n_vocab) {
+        return weir_error_set(&run->error, WEIR_USAGE,
+                              "token %d at index %lld: the model has 0 to %d", token,
+                              (long long)next, n_vocab - 1);
+    }
+    double nll = negative_log_likelihood(logits, n_vocab, token);
+    if (isnan(nll)) {
+        return weir_error_set(&run->error, WEIR_NAN, "the logits after token %lld are not numbers",
+                              (long long)next - 1);
+    }
+    mean_add(&run->all, nll);
+    if (next > options->after) {
+        mean_add(&run->after, nll);
+    }
+    return options->fn != NULL ? options->fn(options->context, next, token, nll) : WEIR_OK;
+}
+
+/* After token `index`: score the token that follows it. */
+static weir_status take_logits(void *context, int64_t index, const float *logits, int32_t n_vocab) {
+    scoring *run = context;
+    const weir_eval_options *options = run->options;
+    run->fed = index + 1;
+    if (index + 1 < run->count) {
+        weir_status status = score(run, index + 1, logits, n_vocab);
+        if (status != WEIR_OK) {
+            return status;
+        }
+    }
+    double now = seconds();
+    if (now >= run->sampled + SAMPLE_SECONDS) {
+        run->sampled = now;
+        sample_memory(run);
+        if (options->progress != NULL &&
+            !options->progress(options->progress_context, run->fed, run->count)) {
+            run->ended_early = true;
+            return WEIR_CANCELLED;
+        }
+    }
+    return WEIR_OK;
+}
+
+static void fill_result(const scoring *run, weir_eval_result *out) {
+    const running_mean *all = &run->all;
+    *out = (weir_eval_result){
+        .tokens = run->fed,
+        .scored = all->count,
+        .nll = all->count > 0 ? all->mean : (double)NAN,
+        .error = all->count > 1 ? sqrt(all->squares / (double)(all->count - 1) / (double)all->count)
+                                : (double)NAN,
+        .nll_after = run->after.count > 0 ? run->after.mean : (double)NAN,
+        .scored_after = run->after.count,
+        .seconds = seconds() - run->begun,
+        .peak_memory = run->peak,
+    };
+}
+
+weir_status weir_eval(weir_stream *stream, const int32_t *tokens, int64_t count,
+                      const weir_eval_options *options, weir_eval_result *out, weir_error *error) {
+    static const weir_eval_options none = {.after = INT64_MAX};
+    scoring run = {
+        .options = options != NULL ? options : &none,
+        .tokens = tokens,
+        .count = count,
+        .peak = -1,
+        .begun = seconds(),
+    };
+    weir_stream_state state;
+    weir_stream_get_state(stream, &state);
+    weir_status status = WEIR_OK;
+    if (state.index != 0) {
+        status = weir_error_set(error, WEIR_USAGE, "the stream to evaluate is not empty");
+    } else {
+        sample_memory(&run);
+        status = weir_stream_feed_scored(stream, tokens, count, take_logits, &run, error);
+        sample_memory(&run);
+    }
+    if (run.ended_early) {
+        status = WEIR_OK;
+    } else if (run.error.status != WEIR_OK) {
+        status = weir_error_set(error, run.error.status, "%s", run.error.message);
+    }
+    fill_result(&run, out);
+    return status;
+}

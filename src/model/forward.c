@@ -1,0 +1,414 @@
+/* The forward pass: see forward.h. */
+#include "model/forward.h"
+
+#include <assert.h>
+#include <math.h>
+#include <string.h>
+
+/* Below this many multiplications a step is done by the calling thread: waking others costs more. */
+#define ALONE 200000
+
+struct wr_forward {
+    const weir_model *model;
+    wr_threads *threads;
+    int64_t chunk;
+    float *x;         /* [chunk, width] the residual stream */
+    float *normed;    /* [chunk, width] */
+    float *added;     /* [chunk, width] what a half block adds to x */
+    float *q;         /* [chunk, heads * key_dim] rotated at t */
+    float *q_pinned;  /* [chunk, heads * key_dim] rotated at c(t) */
+    float *k;         /* [chunk, kv_heads * key_dim] */
+    float *v;         /* [chunk, kv_heads * value_dim] */
+    float *attended;  /* [chunk, heads * value_dim] */
+    float *gate;      /* [chunk, feed_forward] */
+    float *up;        /* [chunk, feed_forward] */
+    float *angles;    /* [chunk, 2, rotary_dim]: at t, at c(t) */
+    bool *turned;     /* [chunk] c(t) differs from t */
+    float *scratch;   /* [threads, scratch_floats] */
+    int64_t scratch_floats;
+    wr_kv_run *runs;  /* [groups, chunk, max_runs] */
+    wr_cache_runs *views; /* [groups, chunk] */
+    int32_t max_runs;
+
+    weir_observer_fn observer;
+    void *observer_context;
+
+    /* The chunk at hand. */
+    wr_cache *cache;
+    int64_t first; /* stream index of row 0 */
+    int64_t count;
+};
+
+static int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
+
+static int64_t scratch_floats(const weir_model *m) {
+    int64_t columns = larger(m->width, larger(m->feed_forward, (int64_t)m->heads * m->value_dim));
+    int64_t attention = wr_attention_scratch(m->heads / m->kv_heads, m->key_dim, m->value_dim,
+                                             WR_PAGE_TOKENS);
+    /* A line apart, so that workers never share one. */
+    return (larger(wr_matmul_scratch(columns), attention) + 31) / 16 * 16;
+}
+
+/* Groups of layers with equal windows, as the cache makes them. */
+static int32_t count_groups(const weir_model *m) {
+    int32_t groups = 0;
+    for (int32_t layer = 0; m->layer_windows && layer < m->layers; layer++) {
+        int32_t leader = 0;
+        while (m->layer_windows[leader] != m->layer_windows[layer])
+            leader++;
+        groups += leader == layer;
+    }
+    return m->layer_windows ? groups : 1;
+}
+
+wr_forward *wr_forward_layout(wr_arena *arena, const weir_model *model, int64_t chunk, int threads,
+                              int32_t max_runs) {
+    wr_forward *forward = wr_arena_take(arena, 1, sizeof *forward);
+    wr_forward measured;
+    wr_forward *f = forward ? forward : &measured; /* one list of takes for both passes */
+    size_t rows = (size_t)chunk;
+    size_t width = (size_t)model->width;
+    size_t query = (size_t)model->heads * (size_t)model->key_dim;
+    size_t groups = (size_t)count_groups(model);
+    f->model = model;
+    f->chunk = chunk;
+    f->max_runs = max_runs;
+    f->scratch_floats = scratch_floats(model);
+    f->x = wr_arena_take(arena, rows * width, sizeof(float));
+    f->normed = wr_arena_take(arena, (rows > WR_LOGIT_ROWS ? rows : WR_LOGIT_ROWS) * width,
+                              sizeof(float));
+    f->added = wr_arena_take(arena, rows * width, sizeof(float));
+    f->q = wr_arena_take(arena, rows * query, sizeof(float));
+    f->q_pinned = wr_arena_take(arena, rows * query, sizeof(float));
+    f->k = wr_arena_take(arena, rows * (size_t)(model->kv_heads * model->key_dim), sizeof(float));
+    f->v = wr_arena_take(arena, rows * (size_t)(model->kv_heads * model->value_dim), sizeof(float));
+    f->attended =
+        wr_arena_take(arena, rows * (size_t)(model->heads * model->value_dim), sizeof(float));
+    f->gate = wr_arena_take(arena, rows * (size_t)model->feed_forward, sizeof(float));
+    f->up = wr_arena_take(arena, rows * (size_t)model->feed_forward, sizeof(float));
+    f->angles = wr_arena_take(arena, rows * 2 * (size_t)model->rotary_dim, sizeof(float));
+    f->turned = wr_arena_take(arena, rows, sizeof(bool));
+    f->scratch =
+        wr_arena_take(arena, (size_t)threads * (size_t)f->scratch_floats, sizeof(float));
+    f->runs = wr_arena_take(arena, groups * rows * (size_t)max_runs, sizeof *f->runs);
+    f->views = wr_arena_take(arena, groups * rows, sizeof *f->views);
+    return forward;
+}
+
+void wr_forward_use_threads(wr_forward *forward, wr_threads *threads) {
+    forward->threads = threads;
+}
+
+void wr_forward_observe(wr_forward *forward, weir_observer_fn fn, void *context) {
+    forward->observer = fn;
+    forward->observer_context = context;
+}
+
+static void show(const wr_forward *f, weir_point point, int layer, int64_t first,
+                 const float *data, int64_t rows, int64_t columns) {
+    if (f->observer)
+        f->observer(f->observer_context, point, layer, first, data, rows, columns);
+}
+
+/* Run a task over items; alone when all of it is `work` < ALONE multiplications. Items are claimed
+ * in enough runs that a slow thread only claims fewer. */
+static void run(wr_forward *f, int64_t items, int64_t work, wr_task task, void *context) {
+    int threads = wr_threads_count(f->threads);
+    if (threads == 1 || work < ALONE) {
+        task(context, 0, items, 0);
+        return;
+    }
+    int64_t grain = items / ((int64_t)threads * 8);
+    wr_threads_run(f->threads, items, grain > 0 ? grain : 1, task, context);
+}
+
+/* --- Linear: up to three products of the same rows ---------------------------------------------- */
+
+typedef struct product {
+    const wr_linear *linear;
+    float *y; /* [batch, rows] */
+} product;
+
+typedef struct linear_step {
+    wr_forward *f;
+    const float *x; /* [batch, columns] */
+    int64_t batch;
+    const product *products;
+    int count;
+} linear_step;
+
+static int64_t grains_of(const wr_linear *linear) {
+    return (linear->matrix.rows + WR_MATMUL_GRAIN - 1) / WR_MATMUL_GRAIN;
+}
+
+static void multiply_rows(const linear_step *step, const product *p, int64_t begin, int64_t end,
+                          float *scratch) {
+    const wr_matrix *w = &p->linear->matrix;
+    const wr_kernels *kernels = step->f->model->kernels;
+    int64_t row = begin * WR_MATMUL_GRAIN;
+    int64_t stop = end * WR_MATMUL_GRAIN < w->rows ? end * WR_MATMUL_GRAIN : w->rows;
+    kernels->matmul(w, row, stop, step->x, w->columns, step->batch, p->y, w->rows, scratch);
+    if (!p->linear->bias)
+        return;
+    for (int64_t b = 0; b < step->batch; b++)
+        kernels->add(p->y + b * w->rows + row, p->linear->bias + row, stop - row);
+}
+
+/* Items are grains of rows, those of the first product first. */
+static void linear_task(void *context, int64_t begin, int64_t end, int worker) {
+    const linear_step *step = context;
+    float *scratch = step->f->scratch + worker * step->f->scratch_floats;
+    int64_t base = 0;
+    for (int i = 0; i < step->count; i++) {
+        int64_t grains = grains_of(step->products[i].linear);
+        int64_t low = larger(begin, base) - base;
+        int64_t high = (end < base + grains ? end : base + grains) - base;
+        if (low < high)
+            multiply_rows(step, &step->products[i], low, high, scratch);
+        base += grains;
+    }
+}
+
+static void linear(wr_forward *f, const float *x, int64_t batch, const product *products,
+                   int count) {
+    linear_step step = {.f = f, .x = x, .batch = batch, .products = products, .count = count};
+    int64_t grains = 0;
+    int64_t work = 0;
+    for (int i = 0; i < count; i++) {
+        const wr_matrix *w = &products[i].linear->matrix;
+        grains += grains_of(products[i].linear);
+        work += w->rows * w->columns * batch;
+    }
+    run(f, grains, work, linear_task, &step);
+}
+
+/* --- Rows ------------------------------------------------------------------------------------- */
+
+static void normalise(const weir_model *m, float *y, const float *x, const wr_norm *norm) {
+    if (m->family->norm == WR_NORM_RMS)
+        m->kernels->rms_norm(y, x, norm->weight, m->width, m->norm_epsilon);
+    else
+        m->kernels->layer_norm(y, x, norm->weight, norm->bias, m->width, m->norm_epsilon);
+}
+
+typedef struct norm_step {
+    wr_forward *f;
+    const wr_norm *norm; /* NULL: only add */
+    bool add;            /* x += added first */
+} norm_step;
+
+static void norm_task(void *context, int64_t begin, int64_t end, int worker) {
+    const norm_step *step = context;
+    wr_forward *f = step->f;
+    int64_t width = f->model->width;
+    (void)worker;
+    for (int64_t i = begin; i < end; i++) {
+        if (step->add)
+            f->model->kernels->add(f->x + i * width, f->added + i * width, width);
+        if (step->norm)
+            normalise(f->model, f->normed + i * width, f->x + i * width, step->norm);
+    }
+}
+
+/* x += added (when `add`), then normed = norm(x) (when `norm`). */
+static void add_and_norm(wr_forward *f, bool add, const wr_norm *norm) {
+    norm_step step = {.f = f, .norm = norm, .add = add};
+    run(f, f->count, f->count * f->model->width * 4, norm_task, &step);
+}
+
+static void activation_task(void *context, int64_t begin, int64_t end, int worker) {
+    wr_forward *f = context;
+    const weir_model *m = f->model;
+    int64_t n = m->feed_forward;
+    float *acted = m->family->gated ? f->gate : f->up;
+    (void)worker;
+    for (int64_t i = begin; i < end; i++) {
+        float *row = acted + i * n;
+        if (m->family->activation == WR_ACTIVATION_SILU)
+            m->kernels->silu(row, row, n);
+        else
+            m->kernels->gelu(row, row, n);
+        if (m->family->gated)
+            m->kernels->multiply(row, f->up + i * n, n);
+    }
+}
+
+/* --- Positions and views, once per chunk -------------------------------------------------------- */
+
+static void place_task(void *context, int64_t begin, int64_t end, int worker) {
+    wr_forward *f = context;
+    const wr_rope *rope = &f->model->rope;
+    (void)worker;
+    for (int64_t i = begin; i < end; i++) {
+        int64_t t = f->first + i;
+        int64_t position = wr_cache_position(f->cache, t);
+        float *angles = f->angles + i * 2 * rope->dim;
+        f->turned[i] = position != t && wr_cache_pinned(f->cache) > 0;
+        wr_rope_angles(rope, (uint64_t)t, angles);
+        if (f->turned[i])
+            wr_rope_angles(rope, (uint64_t)position, angles + rope->dim);
+        for (int32_t g = 0; g < wr_cache_groups(f->cache); g++) {
+            wr_cache_runs *view = &f->views[g * f->chunk + i];
+            view->runs = f->runs + (g * f->chunk + i) * f->max_runs;
+            wr_cache_view(f->cache, g, t, view);
+        }
+    }
+}
+
+/* --- Attention -------------------------------------------------------------------------------- */
+
+typedef struct layer_step {
+    wr_forward *f;
+    int32_t layer;
+} layer_step;
+
+static void write_cache(const wr_forward *f, int32_t layer, int64_t i) {
+    const weir_model *m = f->model;
+    wr_cache_row row = wr_cache_row_at(f->cache, layer, f->first + i);
+    const float *k = f->k + i * m->kv_heads * m->key_dim;
+    const float *v = f->v + i * m->kv_heads * m->value_dim;
+    for (int32_t h = 0; h < m->kv_heads; h++) {
+        size_t at = row.head_stride * (size_t)h;
+        m->kernels->kv_write(row.type, row.key + at, k + (int64_t)h * m->key_dim, m->key_dim);
+        m->kernels->kv_write(row.type, row.value + at, v + (int64_t)h * m->value_dim,
+                             m->value_dim);
+    }
+}
+
+static void rotate_task(void *context, int64_t begin, int64_t end, int worker) {
+    const layer_step *step = context;
+    wr_forward *f = step->f;
+    const weir_model *m = f->model;
+    const wr_rope *rope = &m->rope;
+    int64_t query = (int64_t)m->heads * m->key_dim;
+    (void)worker;
+    for (int64_t i = begin; i < end; i++) {
+        const float *angles = f->angles + i * 2 * rope->dim;
+        float *q = f->q + i * query;
+        float *k = f->k + i * m->kv_heads * m->key_dim;
+        if (f->turned[i])
+            m->kernels->rotate(f->q_pinned + i * query, q, angles + rope->dim, m->heads, m->key_dim,
+                               rope->dim, rope->pairing);
+        m->kernels->rotate(q, q, angles, m->heads, m->key_dim, rope->dim, rope->pairing);
+        m->kernels->rotate(k, k, angles, m->kv_heads, m->key_dim, rope->dim, rope->pairing);
+        write_cache(f, step->layer, i);
+    }
+}
+
+/* Item = KV head * count + token: neighbours read the same pages. */
+static void attend_task(void *context, int64_t begin, int64_t end, int worker) {
+    const layer_step *step = context;
+    wr_forward *f = step->f;
+    const weir_model *m = f->model;
+    int32_t heads = m->heads / m->kv_heads;
+    int32_t group = wr_cache_group_of(f->cache, step->layer);
+    wr_attention job = {.heads = heads,
+                        .key_dim = m->key_dim,
+                        .value_dim = m->value_dim,
+                        .scale = m->attention_scale,
+                        .tile = WR_PAGE_TOKENS,
+                        .scratch = f->scratch + worker * f->scratch_floats};
+    for (int64_t item = begin; item < end; item++) {
+        int64_t i = item % f->count;
+        int32_t head = (int32_t)(item / f->count);
+        const wr_cache_runs *view = &f->views[group * f->chunk + i];
+        int64_t query = (i * m->heads + (int64_t)head * heads) * m->key_dim;
+        job.query_recent = f->q + query;
+        job.query_pinned = (f->turned[i] ? f->q_pinned : f->q) + query;
+        job.out = f->attended + (i * m->heads + (int64_t)head * heads) * m->value_dim;
+        wr_cache_offsets(f->cache, step->layer, head, &job.pinned, &job.recent);
+        job.pinned.runs = view->runs;
+        job.pinned.run_count = view->pinned;
+        job.recent.runs = view->runs + view->pinned;
+        job.recent.run_count = view->recent;
+        m->kernels->attend(&job);
+    }
+}
+
+/* Multiplications of attention over the chunk, roughly: for deciding who computes. */
+static int64_t attention_work(const wr_forward *f) {
+    const weir_model *m = f->model;
+    int64_t last = f->first + f->count - 1;
+    int64_t keys = wr_cache_position(f->cache, last) + 1;
+    return f->count * keys * m->heads * (m->key_dim + m->value_dim);
+}
+
+/* --- One block -------------------------------------------------------------------------------- */
+
+static void run_attention(wr_forward *f, int32_t layer) {
+    const weir_model *m = f->model;
+    const wr_block *block = &m->blocks[layer];
+    layer_step step = {.f = f, .layer = layer};
+    product projections[] = {{&block->q, f->q}, {&block->k, f->k}, {&block->v, f->v}};
+    linear(f, f->normed, f->count, projections, 3);
+    show(f, WEIR_POINT_VALUE, layer, f->first, f->v, f->count,
+         (int64_t)m->kv_heads * m->value_dim);
+    run(f, f->count, f->count * m->width * 4, rotate_task, &step);
+    run(f, f->count * m->kv_heads, attention_work(f), attend_task, &step);
+    show(f, WEIR_POINT_ATTENTION, layer, f->first, f->attended, f->count,
+         (int64_t)m->heads * m->value_dim);
+    linear(f, f->attended, f->count, &(product){&block->out, f->added}, 1);
+}
+
+static void run_feed_forward(wr_forward *f, int32_t layer) {
+    const weir_model *m = f->model;
+    const wr_block *block = &m->blocks[layer];
+    product products[] = {{&block->up, f->up}, {&block->gate, f->gate}};
+    linear(f, f->normed, f->count, products, m->family->gated ? 2 : 1);
+    run(f, f->count, f->count * m->feed_forward * 8, activation_task, f);
+    linear(f, m->family->gated ? f->gate : f->up, f->count, &(product){&block->down, f->added}, 1);
+}
+
+static void embed(wr_forward *f, const int32_t *tokens) {
+    const wr_matrix *e = &f->model->embedding;
+    size_t row_bytes = wr_format_row_bytes(e->format, e->columns);
+    for (int64_t i = 0; i < f->count; i++)
+        f->model->kernels->decode(e->format,
+                                  (const uint8_t *)e->data + row_bytes * (size_t)tokens[i],
+                                  f->x + i * e->columns, e->columns);
+}
+
+weir_status wr_forward_chunk(wr_forward *f, wr_cache *cache, const int32_t *tokens, int64_t count,
+                             const atomic_bool *cancel) {
+    const weir_model *m = f->model;
+    assert(count >= 1 && count <= f->chunk);
+    f->cache = cache;
+    f->first = wr_cache_length(cache);
+    f->count = count;
+    embed(f, tokens);
+    show(f, WEIR_POINT_EMBEDDING, -1, f->first, f->x, count, m->width);
+    run(f, count, count * (m->rotary_dim + 1) * 50, place_task, f);
+    for (int32_t layer = 0; layer < m->layers; layer++) {
+        if (atomic_load_explicit(cancel, memory_order_relaxed))
+            return WEIR_CANCELLED;
+        add_and_norm(f, layer > 0, &m->blocks[layer].attention_norm);
+        if (layer > 0)
+            show(f, WEIR_POINT_LAYER, layer - 1, f->first, f->x, count, m->width);
+        run_attention(f, layer);
+        add_and_norm(f, true, &m->blocks[layer].feed_forward_norm);
+        run_feed_forward(f, layer);
+    }
+    add_and_norm(f, true, NULL);
+    show(f, WEIR_POINT_LAYER, m->layers - 1, f->first, f->x, count, m->width);
+    return WEIR_OK;
+}
+
+const float *wr_forward_hidden(const wr_forward *f, int64_t row) {
+    return f->x + row * f->model->width;
+}
+
+/* --- Logits ----------------------------------------------------------------------------------- */
+
+weir_status wr_forward_logits(wr_forward *f, const float *hidden, int64_t first, int64_t count,
+                              float *logits) {
+    const weir_model *m = f->model;
+    assert(count <= WR_LOGIT_ROWS);
+    for (int64_t i = 0; i < count; i++)
+        normalise(m, f->normed + i * m->width, hidden + i * m->width, &m->final_norm);
+    show(f, WEIR_POINT_FINAL, -1, first, f->normed, count, m->width);
+    linear(f, f->normed, count, &(product){&m->head, logits}, 1);
+    for (int64_t i = 0; i < count * m->vocabulary; i++)
+        if (!isfinite(logits[i]))
+            return WEIR_NAN;
+    return WEIR_OK;
+}

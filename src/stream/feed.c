@@ -1,0 +1,319 @@
+/*
+ * Feeding: tokens and text become the stream's past, a chunk at a time.
+ *
+ * Text goes through the tokenizer, which holds back what later bytes could change; its tokens are
+ * gathered in `pending` and computed together. A chunk is prepared, computed and only then
+ * committed, so a failure leaves the stream at a token border.
+ */
+#include <assert.h>
+#include <string.h>
+
+#include "stream/stream_private.h"
+
+/* --- What is remembered of the tokens ----------------------------------------------------------- */
+
+bool wr_past_remembers(const wr_past *past, int64_t index) {
+    if (index < 0 || index >= past->index)
+        return false;
+    return index < past->early_size ||
+           (index >= past->history_begin && index >= past->index - past->history_size);
+}
+
+int32_t wr_past_token(const wr_past *past, int64_t index) {
+    assert(wr_past_remembers(past, index));
+    return index < past->early_size ? past->early[index]
+                                    : past->history[index % past->history_size];
+}
+
+static void remember(wr_past *past, int32_t token) {
+    if (past->index < past->early_size)
+        past->early[past->index] = token;
+    past->history[past->index % past->history_size] = token;
+    past->index++;
+    wr_sampler_accept(past->sampler, token);
+}
+
+/* --- One chunk -------------------------------------------------------------------------------- */
+
+static weir_status cancelled(weir_stream *stream, weir_error *error) {
+    atomic_store_explicit(&stream->cancel, false, memory_order_relaxed);
+    return weir_error_set(error, WEIR_CANCELLED, "cancelled");
+}
+
+/* Compute a chunk and commit it to the cache; the last hidden state is kept. */
+static weir_status compute(weir_stream *stream, const int32_t *tokens, int64_t count,
+                           int64_t *first, int64_t *end, weir_error *error) {
+    wr_past *past = &stream->past;
+    wr_cache_prepare(past->cache, count);
+    if (wr_forward_chunk(stream->forward, past->cache, tokens, count, &stream->cancel) != WEIR_OK)
+        return cancelled(stream, error);
+    wr_cache_commit(past->cache, count, first, end);
+    memcpy(past->hidden, wr_forward_hidden(stream->forward, count - 1),
+           (size_t)stream->model->width * sizeof *past->hidden);
+    past->hidden_ready = true;
+    stream->logits_ready = false;
+    return WEIR_OK;
+}
+
+static void tell_evicted(const weir_stream *stream, int64_t first, int64_t end) {
+    if (stream->evicted && first < end)
+        stream->evicted(stream->evicted_context, first, end);
+}
+
+/* --- Recompute: the window again from nothing --------------------------------------------------- */
+
+/* The cache becomes the window of the last token, at positions 0 ... W - 1. */
+static weir_status recompute_window(weir_stream *stream, weir_error *error) {
+    wr_past *past = &stream->past;
+    int64_t window = stream->settings.window;
+    int64_t begin = past->index > window ? past->index - window : 0;
+    weir_status status = wr_cache_rewind(past->cache, 0, error);
+    for (int64_t at = begin; at < past->index && status == WEIR_OK;) {
+        int64_t ignored[2];
+        int64_t count = past->index - at;
+        if (count > stream->settings.chunk)
+            count = stream->settings.chunk;
+        for (int64_t i = 0; i < count; i++)
+            stream->pending[i] = wr_past_token(past, at + i);
+        status = compute(stream, stream->pending, count, &ignored[0], &ignored[1], error);
+        at += count;
+    }
+    past->stale = status != WEIR_OK;
+    past->hidden_ready = status == WEIR_OK;
+    return status;
+}
+
+/* Under recompute only the tokens are noted; the window is computed when somebody looks. While it
+ * has not slid yet, appending to the cache is the same as computing it again. */
+static weir_status note_recompute(weir_stream *stream, const int32_t *tokens, int64_t count,
+                                  weir_error *error) {
+    wr_past *past = &stream->past;
+    int64_t window = stream->settings.window;
+    if (past->index + count <= window && !past->stale) {
+        int64_t ignored[2];
+        weir_status status = compute(stream, tokens, count, &ignored[0], &ignored[1], error);
+        if (status != WEIR_OK)
+            return status;
+    } else {
+        past->stale = true;
+        past->hidden_ready = false;
+        stream->logits_ready = false;
+    }
+    int64_t first = past->index > window ? past->index - window : 0;
+    for (int64_t i = 0; i < count; i++)
+        remember(past, tokens[i]);
+    int64_t end = past->index > window ? past->index - window : 0;
+    tell_evicted(stream, first, end);
+    return WEIR_OK;
+}
+
+/* --- The last token's hidden state -------------------------------------------------------------- */
+
+weir_status wr_stream_ready(weir_stream *stream, weir_error *error) {
+    wr_past *past = &stream->past;
+    if (past->index == 0)
+        return weir_error_set(error, WEIR_USAGE,
+                              "the stream is empty: feed it a token before reading from it");
+    if (past->hidden_ready)
+        return WEIR_OK;
+    if (stream->settings.policy == WEIR_RECOMPUTE)
+        return recompute_window(stream, error);
+    /* After a rewind: the last token once more. Its row comes out with the bits it had. */
+    int64_t ignored[2];
+    bool border = wr_cache_border_pending(past->cache);
+    int32_t token = wr_past_token(past, past->index - 1);
+    weir_status status = wr_cache_rewind(past->cache, past->index - 1, error);
+    if (status == WEIR_OK)
+        status = compute(stream, &token, 1, &ignored[0], &ignored[1], error);
+    if (status == WEIR_OK && border)
+        wr_cache_border(past->cache);
+    return status;
+}
+
+void wr_stream_skip_to(weir_stream *stream, int64_t index) {
+    wr_cache_skip_to(stream->past.cache, index);
+    stream->past.index = index;
+    stream->past.hidden_ready = stream->logits_ready = false;
+}
+
+/* --- Feeding tokens ----------------------------------------------------------------------------- */
+
+static weir_status check_tokens(const weir_stream *stream, const int32_t *tokens, int64_t count,
+                                weir_error *error) {
+    int32_t vocabulary = stream->model->vocabulary;
+    if (count < 0)
+        return weir_error_set(error, WEIR_USAGE, "cannot feed %lld tokens", (long long)count);
+    for (int64_t i = 0; i < count; i++)
+        if (tokens[i] < 0 || tokens[i] >= vocabulary)
+            return weir_error_set(error, WEIR_USAGE,
+                                  "token %d is outside the vocabulary of %d (0 to %d)",
+                                  (int)tokens[i], (int)vocabulary, (int)vocabulary - 1);
+    int64_t capacity = stream->settings.window;
+    int64_t room = capacity - stream->past.index - stream->pending_count;
+    if (stream->settings.policy == WEIR_DENSE && count > room)
+        return weir_error_set(error, WEIR_LIMIT,
+                              "%lld more tokens do not fit: the dense policy keeps every token and "
+                              "has room for %lld of its %lld; choose a larger --context, or the sink "
+                              "policy, which never fills",
+                              (long long)count, (long long)room, (long long)capacity);
+    return WEIR_OK;
+}
+
+/* Hand over the logits after each row of the chunk just computed. */
+static weir_status score(weir_stream *stream, int64_t first, int64_t count, weir_logits_fn fn,
+                         void *context, weir_error *error) {
+    int32_t vocabulary = stream->model->vocabulary;
+    for (int64_t at = 0; at < count; at += WR_LOGIT_ROWS) {
+        int64_t rows = count - at < WR_LOGIT_ROWS ? count - at : WR_LOGIT_ROWS;
+        weir_status status =
+            wr_forward_logits(stream->forward, wr_forward_hidden(stream->forward, at), first + at,
+                              rows, stream->rows);
+        if (status != WEIR_OK)
+            return weir_error_set(error, status,
+                                  "the logits of tokens %lld to %lld are not all numbers: the "
+                                  "model's weights are damaged",
+                                  (long long)(first + at), (long long)(first + at + rows - 1));
+        for (int64_t i = 0; i < rows; i++) {
+            status = fn(context, first + at + i, stream->rows + i * vocabulary, vocabulary);
+            if (status != WEIR_OK)
+                return weir_error_set(error, status, "stopped by the caller: %s",
+                                      weir_status_text(status));
+        }
+    }
+    return WEIR_OK;
+}
+
+static weir_status feed_chunk(weir_stream *stream, const int32_t *tokens, int64_t count,
+                              weir_error *error) {
+    int64_t first;
+    int64_t end;
+    if (stream->settings.policy == WEIR_RECOMPUTE)
+        return note_recompute(stream, tokens, count, error);
+    weir_status status = compute(stream, tokens, count, &first, &end, error);
+    if (status != WEIR_OK)
+        return status;
+    for (int64_t i = 0; i < count; i++)
+        remember(&stream->past, tokens[i]);
+    tell_evicted(stream, first, end);
+    return WEIR_OK;
+}
+
+/* Under recompute every token that is scored needs its own window once the first has slid. */
+static weir_status score_recomputed(weir_stream *stream, const int32_t *tokens, int64_t count,
+                                    weir_logits_fn fn, void *context, weir_error *error) {
+    for (int64_t i = 0; i < count; i++) {
+        const float *logits;
+        weir_status status = note_recompute(stream, tokens + i, 1, error);
+        if (status == WEIR_OK)
+            status = weir_stream_logits(stream, &logits, error);
+        if (status != WEIR_OK)
+            return status;
+        status = fn(context, stream->past.index - 1, logits, stream->model->vocabulary);
+        if (status != WEIR_OK)
+            return weir_error_set(error, status, "stopped by the caller: %s",
+                                  weir_status_text(status));
+    }
+    return WEIR_OK;
+}
+
+static weir_status feed_checked(weir_stream *stream, const int32_t *tokens, int64_t count,
+                                weir_logits_fn fn, void *context, weir_error *error) {
+    if (fn && stream->settings.policy == WEIR_RECOMPUTE)
+        return score_recomputed(stream, tokens, count, fn, context, error);
+    weir_status status = WEIR_OK;
+    for (int64_t at = 0; at < count && status == WEIR_OK; at += stream->settings.chunk) {
+        int64_t left = count - at;
+        int64_t rows = left < stream->settings.chunk ? left : stream->settings.chunk;
+        int64_t first = stream->past.index;
+        if (atomic_load_explicit(&stream->cancel, memory_order_relaxed))
+            return cancelled(stream, error);
+        status = feed_chunk(stream, tokens + at, rows, error);
+        if (status == WEIR_OK && fn)
+            status = score(stream, first, rows, fn, context, error);
+    }
+    return status;
+}
+
+/* After text that was fed, generated text does not begin a stream any more. */
+static void note_text_position(weir_stream *stream, const int32_t *tokens, int64_t count) {
+    wr_detokenizer *detokenizer = &stream->past.detokenizer;
+    detokenizer->held_size = 0;
+    for (int64_t i = 0; i < count && !detokenizer->begun; i++)
+        detokenizer->begun = wr_vocab_type(stream->model->vocab, tokens[i]) != WR_TOKEN_CONTROL;
+}
+
+weir_status weir_stream_feed_scored(weir_stream *stream, const int32_t *tokens, int64_t count,
+                                    weir_logits_fn fn, void *context, weir_error *error) {
+    weir_status status = weir_stream_flush(stream, error);
+    if (status == WEIR_OK)
+        status = check_tokens(stream, tokens, count, error);
+    if (status == WEIR_OK)
+        status = feed_checked(stream, tokens, count, fn, context, error);
+    if (status == WEIR_OK && count > 0)
+        note_text_position(stream, tokens, count);
+    return status;
+}
+
+weir_status weir_stream_feed_tokens(weir_stream *stream, const int32_t *tokens, int64_t count,
+                                    weir_error *error) {
+    return weir_stream_feed_scored(stream, tokens, count, NULL, NULL, error);
+}
+
+/* --- Feeding text ------------------------------------------------------------------------------- */
+
+static weir_status feed_pending(weir_stream *stream, weir_error *error) {
+    int64_t count = stream->pending_count;
+    stream->pending_count = 0;
+    if (count == 0)
+        return WEIR_OK;
+    note_text_position(stream, stream->pending, count);
+    return feed_checked(stream, stream->pending, count, NULL, NULL, error);
+}
+
+/* wr_token_emit: gather tokens until a chunk is full. */
+static weir_status gather(void *context, const int32_t *tokens, int64_t count, weir_error *error) {
+    weir_stream *stream = context;
+    weir_status status = check_tokens(stream, tokens, count, error);
+    for (int64_t i = 0; i < count && status == WEIR_OK; i++) {
+        stream->pending[stream->pending_count++] = tokens[i];
+        if (stream->pending_count == stream->settings.chunk)
+            status = feed_pending(stream, error);
+    }
+    return status;
+}
+
+static weir_status begin_text(weir_stream *stream, weir_error *error) {
+    const wr_vocab *vocab = stream->model->vocab;
+    weir_status status = wr_vocab_usable(vocab, error);
+    if (status != WEIR_OK || stream->past.text_begun)
+        return status;
+    stream->past.text_begun = true;
+    int32_t bos = wr_vocab_bos(vocab);
+    if (stream->past.index == 0 && wr_vocab_adds_bos(vocab) && bos >= 0)
+        status = gather(stream, &bos, 1, error);
+    return status;
+}
+
+weir_status weir_stream_feed_text(weir_stream *stream, const char *text, size_t size,
+                                  weir_error *error) {
+    weir_status status = begin_text(stream, error);
+    if (status == WEIR_OK)
+        status = wr_tokenizer_feed(stream->past.tokenizer, text, size, false, gather, stream, error);
+    weir_status rest = feed_pending(stream, status == WEIR_OK ? error : NULL);
+    return status != WEIR_OK ? status : rest;
+}
+
+weir_status weir_stream_flush(weir_stream *stream, weir_error *error) {
+    if (!stream->past.tokenizer || wr_tokenizer_held(stream->past.tokenizer) == 0)
+        return WEIR_OK;
+    weir_status status = wr_tokenizer_flush(stream->past.tokenizer, gather, stream, error);
+    weir_status rest = feed_pending(stream, status == WEIR_OK ? error : NULL);
+    return status != WEIR_OK ? status : rest;
+}
+
+weir_status weir_stream_border(weir_stream *stream, weir_error *error) {
+    weir_status status = weir_stream_flush(stream, error);
+    if (status == WEIR_OK)
+        wr_cache_border(stream->past.cache);
+    return status;
+}

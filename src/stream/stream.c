@@ -1,0 +1,211 @@
+/* A stream's memory: planned, reserved once, given back. */
+#include "stream/stream_private.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "sample/stop.h"
+#include "weir/weir.h"
+
+const char *weir_version(void) { return WEIR_VERSION; }
+
+/* Chunk rows, ring rounding and what penalties look back on: all that may be asked for again. */
+static int64_t history_size(const wr_settings *settings) {
+    return settings->window + settings->chunk + 4 * WR_PAGE_TOKENS + WEIR_MAX_PENALTY_WINDOW;
+}
+
+void wr_past_layout(wr_arena *arena, const weir_model *model, const wr_settings *settings,
+                    wr_past *past) {
+    wr_cache_options cache = wr_settings_cache(model, settings);
+    bool usable = wr_vocab_usable(model->vocab, NULL) == WEIR_OK;
+    past->cache = wr_cache_layout(arena, &cache);
+    past->sampler = wr_sampler_layout(arena, model->vocabulary);
+    past->tokenizer = usable ? wr_tokenizer_layout(arena, model->vocab) : NULL;
+    past->early_size = settings->sinks + settings->window;
+    past->early = wr_arena_take(arena, (size_t)past->early_size, sizeof *past->early);
+    past->history_size = history_size(settings);
+    past->history = wr_arena_take(arena, (size_t)past->history_size, sizeof *past->history);
+    past->hidden = wr_arena_take(arena, (size_t)model->width, sizeof *past->hidden);
+}
+
+void wr_past_copy(wr_past *to, const wr_past *from, int32_t width) {
+    to->index = from->index;
+    to->text_begun = from->text_begun;
+    to->stale = from->stale;
+    to->history_begin = from->history_begin;
+    to->detokenizer = from->detokenizer;
+    to->hidden_ready = from->hidden_ready;
+    wr_sampler_copy(to->sampler, from->sampler);
+    if (to->tokenizer)
+        wr_tokenizer_copy(to->tokenizer, from->tokenizer);
+    assert(to->early_size == from->early_size && to->history_size == from->history_size);
+    memcpy(to->early, from->early, (size_t)to->early_size * sizeof *to->early);
+    memcpy(to->history, from->history, (size_t)to->history_size * sizeof *to->history);
+    memcpy(to->hidden, from->hidden, (size_t)width * sizeof *to->hidden);
+}
+
+/* Everything of a stream but its pages. */
+static void lay_stream(wr_arena *arena, const weir_model *model, const wr_settings *settings,
+                       weir_stream *stream) {
+    size_t vocabulary = (size_t)model->vocabulary;
+    wr_cache_options cache = wr_settings_cache(model, settings);
+    wr_past_layout(arena, model, settings, &stream->past);
+    stream->forward = wr_forward_layout(arena, model, settings->chunk, settings->threads,
+                                        wr_cache_max_runs(&cache));
+    stream->logits = wr_arena_take(arena, vocabulary, sizeof *stream->logits);
+    stream->rows = wr_arena_take(arena, vocabulary * (size_t)WR_LOGIT_ROWS, sizeof *stream->rows);
+    stream->pending = wr_arena_take(arena, (size_t)settings->chunk, sizeof *stream->pending);
+    stream->text =
+        wr_arena_take(arena, WR_STOP_MAX_BYTES + 2 * wr_detokenizer_room(model->vocab), 1);
+}
+
+static size_t measure(const weir_model *model, const wr_settings *settings) {
+    weir_stream scratch;
+    wr_arena arena = {0};
+    memset(&scratch, 0, sizeof scratch);
+    lay_stream(&arena, model, settings, &scratch);
+    return arena.used;
+}
+
+weir_status weir_stream_plan(const weir_model *model, const weir_stream_options *options,
+                             weir_plan *out, weir_error *error) {
+    wr_settings settings;
+    weir_status status = wr_settings_resolve(model, options, &settings, error);
+    if (status != WEIR_OK)
+        return status;
+    wr_cache_options cache = wr_settings_cache(model, &settings);
+    out->policy = settings.policy;
+    out->sinks = settings.sinks;
+    out->window = settings.window;
+    out->slots = settings.sinks + settings.window;
+    out->kv_bytes = (int64_t)wr_cache_kv_bytes(&cache);
+    out->page_bytes = (int64_t)wr_cache_page_bytes(&cache);
+    out->scratch_bytes = (int64_t)(measure(model, &settings) + sizeof(weir_stream));
+    out->reserved_bytes = out->page_bytes + out->scratch_bytes;
+    out->bytes_per_token = (int64_t)wr_cache_token_bytes(&cache);
+    return WEIR_OK;
+}
+
+/* --- Reserving -------------------------------------------------------------------------------- */
+
+static weir_status reserve_threads(weir_stream *stream, wr_threads *threads, weir_error *error) {
+    weir_status status = WEIR_OK;
+    if (threads)
+        stream->threads = wr_threads_share(threads);
+    else
+        status = wr_threads_create(stream->settings.threads, wr_stream_allocator(stream),
+                                   &stream->threads, error);
+    if (status == WEIR_OK)
+        wr_forward_use_threads(stream->forward, stream->threads);
+    return status;
+}
+
+weir_status wr_stream_reserve(const weir_model *model, const wr_settings *settings,
+                              const weir_allocator *allocator, wr_threads *threads,
+                              weir_stream **out, weir_error *error) {
+    *out = NULL;
+    if (!model->bound)
+        return weir_error_set(error, WEIR_USAGE, "%s was opened for its metadata only",
+                              model->info.path);
+    weir_stream *stream = wr_allocate_array(allocator, 1, sizeof *stream);
+    if (!stream)
+        return weir_error_set(error, WEIR_MEMORY, "no memory for a stream");
+    if (allocator) {
+        stream->allocator = *allocator;
+        stream->has_allocator = true;
+    }
+    stream->model = model;
+    stream->settings = *settings;
+    atomic_init(&stream->cancel, false);
+    lay_stream(&stream->arena, model, settings, stream);
+    size_t bytes = stream->arena.used;
+    weir_status status = wr_arena_bind(&stream->arena, allocator);
+    if (status != WEIR_OK) {
+        wr_release(allocator, stream, sizeof *stream);
+        return weir_error_set(error, WEIR_MEMORY,
+                              "no memory for a stream of %zu bytes: choose a smaller window or chunk",
+                              bytes);
+    }
+    lay_stream(&stream->arena, model, settings, stream);
+    wr_cache_options cache = wr_settings_cache(model, settings);
+    stream->reserved_bytes =
+        (int64_t)(bytes + sizeof *stream + wr_cache_page_bytes(&cache));
+    if (stream->past.tokenizer)
+        wr_tokenizer_reset(stream->past.tokenizer, true);
+    status = reserve_threads(stream, threads, error);
+    if (status != WEIR_OK)
+        weir_stream_destroy(stream);
+    else
+        *out = stream;
+    return status;
+}
+
+weir_status weir_stream_create(const weir_model *model, const weir_stream_options *options,
+                               weir_stream **out, weir_error *error) {
+    wr_settings settings;
+    *out = NULL;
+    weir_status status = wr_settings_resolve(model, options, &settings, error);
+    if (status != WEIR_OK)
+        return status;
+    const weir_allocator *allocator =
+        options && options->allocator ? options->allocator : wr_model_allocator(model);
+    weir_stream *stream;
+    status = wr_stream_reserve(model, &settings, allocator, NULL, &stream, error);
+    if (status != WEIR_OK)
+        return status;
+    weir_sampling sampling = weir_sampling_default();
+    status = wr_cache_open(stream->past.cache, allocator, error);
+    if (status == WEIR_OK)
+        status = wr_sampler_set(stream->past.sampler, &sampling, error);
+    if (status != WEIR_OK) {
+        weir_stream_destroy(stream);
+        return status;
+    }
+    if (options) {
+        stream->evicted = options->evicted;
+        stream->evicted_context = options->evicted_context;
+    }
+    *out = stream;
+    return WEIR_OK;
+}
+
+void weir_stream_destroy(weir_stream *stream) {
+    if (!stream)
+        return;
+    weir_allocator copy = stream->allocator;
+    const weir_allocator *allocator = stream->has_allocator ? &copy : NULL;
+    wr_cache_close(stream->past.cache);
+    wr_threads_release(stream->threads);
+    wr_arena_release(&stream->arena, allocator);
+    wr_release(allocator, stream, sizeof *stream);
+}
+
+/* --- State ------------------------------------------------------------------------------------ */
+
+void weir_stream_get_state(const weir_stream *stream, weir_stream_state *out) {
+    const wr_past *past = &stream->past;
+    int64_t window = wr_cache_recent(past->cache);
+    int64_t sinks = wr_cache_pinned(past->cache);
+    bool recompute = stream->settings.policy == WEIR_RECOMPUTE;
+    int64_t slid = past->index > window ? past->index - window : 0;
+    *out = (weir_stream_state){
+        .index = past->index,
+        .sinks = sinks,
+        .window = window,
+        .oldest = recompute ? slid : wr_cache_first(past->cache),
+        .evicted = recompute ? slid : wr_cache_first(past->cache) - sinks,
+        .reachable = recompute ? slid : wr_cache_reach(past->cache),
+        .held = past->tokenizer ? wr_tokenizer_held(past->tokenizer) : 0,
+        .reserved_bytes = stream->reserved_bytes,
+    };
+}
+
+const weir_model *weir_stream_get_model(const weir_stream *stream) { return stream->model; }
+
+void weir_stream_cancel(weir_stream *stream) {
+    atomic_store_explicit(&stream->cancel, true, memory_order_relaxed);
+}
+
+void weir_stream_observe(weir_stream *stream, weir_observer_fn fn, void *context) {
+    wr_forward_observe(stream->forward, fn, context);
+}

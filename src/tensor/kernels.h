@@ -1,0 +1,136 @@
+/*
+ * The table of kernels: one per CPU level, chosen once, never changed.
+ *
+ * The scalar table is complete and is the specification; a faster one may replace any member and
+ * inherits the rest. Within one table the bits of a result depend on the numbers that enter it and
+ * on nothing else: not on the batch, not on how rows are divided among threads, not on alignment.
+ * So the order of every sum is fixed by the length of the row alone.
+ *
+ * Between tables results may differ by rounding (a vector sums in lanes), except decode(), kv_write
+ * and kv_read, whose bits are equal everywhere.
+ */
+#ifndef WR_KERNELS_H
+#define WR_KERNELS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/cpu.h"
+#include "tensor/format.h"
+#include "tensor/kv.h"
+
+/* A weight matrix [rows, columns]: y = W x takes `columns` numbers to `rows`. Borrowed bytes (often
+ * a mapped file; rows are contiguous; no alignment is promised). */
+typedef struct wr_matrix {
+    const void *data;
+    wr_format format;
+    int64_t rows;
+    int64_t columns;
+} wr_matrix;
+
+/* Floats of scratch that one worker needs for wr_kernels.matmul on a matrix with `columns`. */
+int64_t wr_matmul_scratch(int64_t columns);
+
+/* The natural grain of matmul: divide rows among threads in multiples of this. */
+#define WR_MATMUL_GRAIN 16
+
+typedef enum wr_rotary_pairing {
+    WR_ROTARY_ADJACENT, /* element 2i with 2i+1 (Llama in GGUF) */
+    WR_ROTARY_HALVES    /* element i with i + n/2 (NeoX, Falcon, Qwen) */
+} wr_rotary_pairing;
+
+/* Rows [first, first + count) of one cache page, which one query may attend. */
+typedef struct wr_kv_run {
+    const uint8_t *page;
+    int32_t first;
+    int32_t count; /* >= 1 */
+} wr_kv_run;
+
+/* Pages of one kind as attend() sees them: every run is one tile of the online softmax, in order.
+ * The caller makes runs from pages aligned to stream index, so tiles depend on the stream alone. */
+typedef struct wr_kv_view {
+    const wr_kv_run *runs;
+    int32_t run_count;
+    wr_kv_type type;
+    size_t key_offset;   /* bytes from a page's start to key row 0 of this layer and KV head */
+    size_t value_offset; /* the same for value row 0 */
+} wr_kv_view;
+
+/*
+ * Attention of one token for the query heads that share one KV head (grouped queries).
+ *
+ *   s_j = scale * (q . k_j)      q is query_pinned for pinned keys, query_recent for recent ones
+ *   out = sum_j exp(s_j - m) v_j / (exp(z - m) + sum_j exp(s_j - m))
+ *
+ * m the maximum, z included; z = sink_logit[head], or no such term when sink_logit is NULL
+ * (STREAMING.md, "Sink variants of softmax"). Online over tiles: pinned runs first, then recent
+ * ones, each in order; within a tile keys in order. There is at least one key.
+ */
+typedef struct wr_attention {
+    const float *query_pinned; /* [heads, key_dim], rotated at c(t); not read without pinned runs */
+    const float *query_recent; /* [heads, key_dim], rotated at t */
+    float *out;                /* [heads, value_dim] */
+    int32_t heads;             /* query heads of this group, >= 1 */
+    int32_t key_dim;
+    int32_t value_dim;
+    float scale;
+    const float *sink_logit; /* [heads] or NULL */
+    wr_kv_view pinned;
+    wr_kv_view recent;
+    int32_t tile;   /* no run is longer than this */
+    float *scratch; /* wr_attention_scratch() floats, one worker's own */
+    float *scores;  /* NULL, or [heads, keys]: receives scale * q.k for every key, in order */
+} wr_attention;
+
+int64_t wr_attention_scratch(int32_t heads, int32_t key_dim, int32_t value_dim, int32_t tile);
+
+typedef struct wr_kernels {
+    const char *name;
+    wr_cpu_level level;
+
+    /* out[0 .. weights) from blocks. The same bits at every level. */
+    void (*decode)(wr_format format, const void *blocks, float *out, int64_t weights);
+
+    /* Dot product of a weight row with x in float32 (weights decoded exactly). */
+    float (*dot)(wr_format format, const void *blocks, const float *x, int64_t weights);
+
+    /* y[b * y_stride + r] = W[r] . x[b * x_stride ...] for rows r in [row_begin, row_end) and
+     * b in [0, batch). scratch: wr_matmul_scratch(columns) floats, one worker's own. Bits equal
+     * dot()'s whatever the batch and the division of rows. */
+    void (*matmul)(const wr_matrix *w, int64_t row_begin, int64_t row_end, const float *x,
+                   int64_t x_stride, int64_t batch, float *y, int64_t y_stride, float *scratch);
+
+    /* y = x / sqrt(mean(x^2) + epsilon) * weight; y may be x. */
+    void (*rms_norm)(float *y, const float *x, const float *weight, int64_t n, float epsilon);
+    /* y = (x - mean) / sqrt(variance + epsilon) * weight + bias (bias may be NULL); y may be x. */
+    void (*layer_norm)(float *y, const float *x, const float *weight, const float *bias, int64_t n,
+                       float epsilon);
+
+    void (*add)(float *y, const float *x, int64_t n);      /* y += x */
+    void (*multiply)(float *y, const float *x, int64_t n); /* y *= x */
+    void (*scale)(float *y, float factor, int64_t n);      /* y *= factor */
+    void (*silu)(float *y, const float *x, int64_t n);     /* y = x / (1 + exp(-x)); y may be x */
+    void (*gelu)(float *y, const float *x, int64_t n);     /* tanh form; y may be x */
+
+    /* In place: x = exp(x - max) / sum. */
+    void (*softmax)(float *x, int64_t n);
+    /* log(sum(exp(x))) in double precision. */
+    double (*log_sum_exp)(const float *x, int64_t n);
+
+    /* Rotate the first rotary_dim elements of each of `heads` rows of `dim` (stride dim), out of
+     * place or in place. cos_sin: [rotary_dim / 2][2], cosine and sine of each pair's angle:
+     * (a, b) -> (a cos - b sin, a sin + b cos). The other elements are copied. */
+    void (*rotate)(float *y, const float *x, const float *cos_sin, int32_t heads, int32_t dim,
+                   int32_t rotary_dim, wr_rotary_pairing pairing);
+
+    /* One row of a cache page, and back. The same bits at every level. */
+    void (*kv_write)(wr_kv_type type, void *row, const float *x, int32_t dim);
+    void (*kv_read)(wr_kv_type type, const void *row, float *x, int32_t dim);
+
+    void (*attend)(const wr_attention *job);
+} wr_kernels;
+
+/* The table for a level; levels that this build lacks give the best one below. */
+const wr_kernels *wr_kernels_get(wr_cpu_level level);
+
+#endif

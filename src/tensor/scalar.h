@@ -1,0 +1,31 @@
+/*
+ * The tables, what they share of the scalar one, and the constants in every table's formulas.
+ */
+#ifndef WR_SCALAR_H
+#define WR_SCALAR_H
+
+#include "tensor/kernels.h"
+
+extern const wr_kernels wr_kernels_scalar;
+#ifdef WR_X86_KERNELS
+extern const wr_kernels wr_kernels_avx2;
+extern const wr_kernels wr_kernels_avx512;
+#endif
+
+enum {
+    /* Scalar dot products have sixteen partial sums, one per column modulo 16, then folded in
+     * halves. No table has more. */
+    WR_LANES = 16,
+    WR_TILE_ROWS = WR_MATMUL_GRAIN, /* rows that matmul decodes together */
+    WR_TILE_BATCH = 48              /* inputs multiplied with them at a time */
+};
+
+#define WR_GELU_ROOT 0.797884560802865355879892f /* sqrt(2 / pi) */
+#define WR_GELU_CUBE 0.044715f
+
+float wr_scalar_dot_floats(const float *w, const float *x, int64_t n);
+double wr_scalar_log_sum_exp(const float *x, int64_t n);
+void wr_scalar_kv_read(wr_kv_type type, const void *row, float *x, int32_t dim);
+void wr_scalar_attend(const wr_attention *job);
+
+#endif

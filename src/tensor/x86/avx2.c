@@ -1,0 +1,30 @@
+/*
+ * The table for AVX2: the templates over avx2's vector.
+ */
+#define WR_WIDE_TILE 0
+
+#include "tensor/x86/simd_avx2.h"
+
+#include "tensor/x86/matmul_lanes.h"
+#include "tensor/x86/attend_lanes.h"
+
+const wr_kernels wr_kernels_avx2 = {
+    .name = "avx2",
+    .level = WR_CPU_AVX2,
+    .decode = decode,
+    .dot = dot,
+    .matmul = matmul,
+    .rms_norm = rms_norm,
+    .layer_norm = layer_norm,
+    .add = add,
+    .multiply = multiply,
+    .scale = scale,
+    .silu = silu,
+    .gelu = gelu,
+    .softmax = softmax,
+    .log_sum_exp = wr_scalar_log_sum_exp,
+    .rotate = rotate,
+    .kv_write = kv_write,
+    .kv_read = kv_read,
+    .attend = attend,
+};

@@ -1,0 +1,30 @@
+/*
+ * The table for AVX512: the templates over avx512's vector.
+ */
+#define WR_WIDE_TILE 1
+
+#include "tensor/x86/simd_avx512.h"
+
+#include "tensor/x86/matmul_lanes.h"
+#include "tensor/x86/attend_lanes.h"
+
+const wr_kernels wr_kernels_avx512 = {
+    .name = "avx512",
+    .level = WR_CPU_AVX512,
+    .decode = decode,
+    .dot = dot,
+    .matmul = matmul,
+    .rms_norm = rms_norm,
+    .layer_norm = layer_norm,
+    .add = add,
+    .multiply = multiply,
+    .scale = scale,
+    .silu = silu,
+    .gelu = gelu,
+    .softmax = softmax,
+    .log_sum_exp = wr_scalar_log_sum_exp,
+    .rotate = rotate,
+    .kv_write = kv_write,
+    .kv_read = kv_read,
+    .attend = attend,
+};

@@ -1,0 +1,132 @@
+/*
+ * What the lanes templates need of AVX-512 (F, BW, DQ, VL): a vector of 16 floats.
+ *
+ * No pointer has an alignment. *_part functions touch n (< LANES) elements and read zeros beyond.
+ */
+#ifndef WR_SIMD_AVX512_H
+#define WR_SIMD_AVX512_H
+
+#include <immintrin.h>
+#include <stdint.h>
+
+#include "tensor/x86/fold4.h"
+
+enum {
+    LANES = 16,
+    VECS = 1,          /* vectors per 16 weights */
+    MATMUL_INPUTS = 6, /* of matmul's 4 x 6 sums in registers */
+    ATTEND_HEADS = 4,  /* heads that share the reading of keys and values */
+};
+
+typedef __m512 vec;
+
+static inline vec v_zero(void) { return _mm512_setzero_ps(); }
+static inline vec v_all(float a) { return _mm512_set1_ps(a); }
+static inline vec v_load(const void *p) { return _mm512_loadu_ps(p); }
+static inline void v_store(void *p, vec a) { _mm512_storeu_ps(p, a); }
+static inline vec v_add(vec a, vec b) { return _mm512_add_ps(a, b); }
+static inline vec v_sub(vec a, vec b) { return _mm512_sub_ps(a, b); }
+static inline vec v_mul(vec a, vec b) { return _mm512_mul_ps(a, b); }
+static inline vec v_div(vec a, vec b) { return _mm512_div_ps(a, b); }
+static inline vec v_fma(vec a, vec b, vec c) { return _mm512_fmadd_ps(a, b, c); } /* ab + c */
+static inline vec v_max(vec a, vec b) { return _mm512_max_ps(a, b); } /* b if either is NaN */
+static inline vec v_min(vec a, vec b) { return _mm512_min_ps(a, b); } /* b if either is NaN */
+static inline vec v_round(vec a) {
+    return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
+/* a * 2^n, n whole */
+static inline vec v_scale_by_power(vec a, vec n) { return _mm512_scalef_ps(a, n); }
+
+static inline __mmask16 first_lanes(int64_t n) { return (__mmask16)((1u << n) - 1u); }
+static inline vec v_load_part(const void *p, int64_t n) {
+    return _mm512_maskz_loadu_ps(first_lanes(n), p);
+}
+static inline void v_store_part(void *p, vec a, int64_t n) {
+    _mm512_mask_storeu_ps(p, first_lanes(n), a);
+}
+
+/* The order of every sum over lanes: halves folded onto each other. */
+static inline __m128 fold_to_4(vec a) {
+    __m256 b = _mm256_add_ps(_mm512_castps512_ps256(a), _mm512_extractf32x8_ps(a, 1));
+    return _mm_add_ps(_mm256_castps256_ps128(b), _mm256_extractf128_ps(b, 1));
+}
+static inline float v_sum(vec a) { return sum_of_4(fold_to_4(a)); }
+
+/* Four such sums. */
+static inline __m128 v_sum4(vec a, vec b, vec c, vec d) {
+    return sum_columns(fold_to_4(a), fold_to_4(b), fold_to_4(c), fold_to_4(d));
+}
+
+/* 16 sums in double precision. */
+typedef struct wide {
+    __m512d low, high;
+} wide;
+static inline wide wide_zero(void) { return (wide){_mm512_setzero_pd(), _mm512_setzero_pd()}; }
+static inline wide wide_low_high(vec a) {
+    return (wide){_mm512_cvtps_pd(_mm512_castps512_ps256(a)),
+                  _mm512_cvtps_pd(_mm512_extractf32x8_ps(a, 1))};
+}
+static inline wide wide_add(wide sum, vec a) {
+    wide b = wide_low_high(a);
+    return (wide){_mm512_add_pd(sum.low, b.low), _mm512_add_pd(sum.high, b.high)};
+}
+static inline wide wide_add_square(wide sum, vec a) {
+    wide b = wide_low_high(a);
+    return (wide){_mm512_fmadd_pd(b.low, b.low, sum.low), _mm512_fmadd_pd(b.high, b.high, sum.high)};
+}
+static inline double wide_sum(wide a) { return _mm512_reduce_add_pd(_mm512_add_pd(a.low, a.high)); }
+
+static inline float v_first(vec a) { return _mm512_cvtss_f32(a); }
+static inline float v_largest(vec a) { return _mm512_reduce_max_ps(a); }
+
+/* 16 halves, bfloat16s or signed bytes as floats. */
+static inline vec v_load_half(const void *p) {
+    return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)p));
+}
+static inline vec v_load_half_part(const void *p, int64_t n) {
+    return _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(first_lanes(n), p));
+}
+static inline vec v_of_bf16(__m256i h) {
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(h), 16));
+}
+static inline vec v_load_bf16(const void *p) {
+    return v_of_bf16(_mm256_loadu_si256((const __m256i *)p));
+}
+static inline vec v_load_bf16_part(const void *p, int64_t n) {
+    return v_of_bf16(_mm256_maskz_loadu_epi16(first_lanes(n), p));
+}
+static inline vec v_load_i8(const void *p) {
+    return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)p)));
+}
+static inline vec v_load_i8_part(const void *p, int64_t n) {
+    return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_maskz_loadu_epi8(first_lanes(n), p)));
+}
+
+/* 16 signed bytes as floats. */
+static inline void v_of_bytes(__m128i q, vec w[VECS]) {
+    w[0] = _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(q));
+}
+
+/* A table of what each code of four bits is worth: values[q] * d - m. */
+typedef struct code_table {
+    vec worth;
+} code_table;
+
+static inline code_table table_of(const int8_t values[16], float d, float m) {
+    vec v = v_load_i8(values);
+    return (code_table){v_sub(v_mul(v_all(d), v), v_all(m))};
+}
+
+/* The weights of the lower, or of the upper, codes of 16 bytes. (The permutation looks at four bits
+ * of an index only.) */
+static inline __m512i widened(const uint8_t *q) {
+    return _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)q));
+}
+static inline void low_codes(const uint8_t *q, code_table t, vec w[VECS]) {
+    w[0] = _mm512_permutexvar_ps(widened(q), t.worth);
+}
+static inline void high_codes(const uint8_t *q, code_table t, vec w[VECS]) {
+    w[0] = _mm512_permutexvar_ps(_mm512_srli_epi32(widened(q), 4), t.worth);
+}
+
+#endif

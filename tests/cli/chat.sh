@@ -1,0 +1,97 @@
+# chat through a pipe: the model's words on stdout, everything else on stderr.
+# shellcheck source=tests/cli/lib.sh
+. "$(dirname "$0")/lib.sh"
+
+model=$dir/model.gguf
+make_model "$model"
+export HOME="$dir"
+
+talk() { "$weir" chat "$model" -n 8 --temp 0 "$@" >"$dir/out" 2>"$dir/err"; }
+
+talk <<END
+the river
+END
+ok 'an answer' test -s "$dir/out"
+cp "$dir/out" "$dir/river"
+ok 'says that there are no templates' grep -q 'no chat templates' "$dir/err"
+"$weir" run "$model" --prompt 'the river' -n 8 --temp 0 >"$dir/run"
+echo >>"$dir/run"
+ok 'plain continuation' cmp "$dir/run" "$dir/out"
+
+talk <<END
+/help
+/stats
+/nonsense
+/save
+/back
+/quit now
+/quit
+never read
+END
+ok 'no answer' test ! -s "$dir/out"
+for word in /help /pin /fork /back /save /load /stats /quit; do
+  ok "help has $word" grep -q "^  $word " "$dir/err"
+done
+ok 'stats' grep -q 'tokens so far  *0, forgotten 0' "$dir/err"
+ok 'an unknown command' grep -q 'there is no /nonsense' "$dir/err"
+ok 'an argument is missing' grep -q '/save FILE' "$dir/err"
+ok 'nothing to drop' grep -q 'there is no copy' "$dir/err"
+ok 'an argument too many' grep -q '/quit takes nothing' "$dir/err"
+
+# A copy: what is said to it leaves no trace.
+talk <<END
+the river
+/fork
+something else
+/back
+and the mill
+END
+sed -n '1p;3p' "$dir/out" >"$dir/forked"
+talk <<END
+the river
+and the mill
+END
+ok 'fork and back' cmp "$dir/out" "$dir/forked"
+
+# Saved and loaded.
+talk <<END
+the river
+/save $dir/saved
+END
+talk <<END
+/load $dir/saved
+and the mill
+END
+ok 'save and load' test "$(cat "$dir/out")" = "$(sed -n 2p "$dir/forked")"
+talk --load "$dir/saved" --save "$dir/again" <<END
+and the mill
+END
+ok '--load' test "$(cat "$dir/out")" = "$(sed -n 2p "$dir/forked")"
+ok '--save' test -s "$dir/again"
+talk <<END
+/load $dir/none
+the river
+END
+ok 'a file that is not there' grep -q "$dir/none" "$dir/err"
+ok 'and the talk goes on' cmp "$dir/out" "$dir/river"
+
+# Pins, and forgetting.
+talk --cache 32 <<END
+the river
+/pin 6
+/pin 999
+END
+ok 'pinned' grep -q 'the first 6 tokens are never forgotten; beside them the last 26' "$dir/err"
+ok 'more than there is' grep -q '/pin wants a number of tokens from 1 to' "$dir/err"
+talk --cache 16 <<END
+the river runs on
+and the mill hums
+END
+equal 'forgetting is said once' "$(grep -c 'forgotten' "$dir/err")" 1
+talk --system 'the mill stands' --evict message <<END
+//quit is text
+END
+ok 'a slash' test -s "$dir/out"
+refuses '--sinks does not apply' chat "$model" --policy window --sinks 4
+refuses 'there is no option --jsn' chat "$model" --jsn
+done_with

@@ -1,0 +1,101 @@
+# run: the same text however it comes about, saved streams, and ends in order.
+# shellcheck source=tests/cli/lib.sh
+. "$(dirname "$0")/lib.sh"
+
+model=$dir/model.gguf
+make_model "$model"
+small='--sinks 4 --window 28'
+
+# The same stream, whatever the chunk, the threads and the way of feeding.
+printf 'the river runs on, and the mill hums by the weir all day and all night' >"$dir/text"
+# shellcheck disable=SC2086 # separate words
+{
+  "$weir" run "$model" $small --file "$dir/text" -n 60 >"$dir/whole" 2>"$dir/err"
+  "$weir" run "$model" $small --prompt "$(cat "$dir/text")" -n 60 >"$dir/prompt" 2>/dev/null
+  "$weir" run "$model" $small --file - -n 60 --chunk 3 --threads 2 <"$dir/text" >"$dir/piped" \
+    2>/dev/null
+}
+ok 'text is made' test -s "$dir/whole"
+ok '--prompt and --file' cmp "$dir/whole" "$dir/prompt"
+ok '--file - and another chunk' cmp "$dir/whole" "$dir/piped"
+equal 'forgetting is said once' "$(grep -c 'forgotten' "$dir/err")" 1
+equal 'and nothing else' "$(wc -l <"$dir/err")" 1
+"$weir" run "$model" --prompt 'the' -n 5 >/dev/null 2>"$dir/err"
+ok 'and not before' test ! -s "$dir/err"
+
+# Saved and loaded: the text of an uninterrupted run.
+# shellcheck disable=SC2086 # separate words
+"$weir" run "$model" $small --file "$dir/text" -n 25 --save "$dir/saved" >"$dir/one" 2>/dev/null
+"$weir" run "$model" --load "$dir/saved" -n 35 >"$dir/two" 2>"$dir/err"
+cat "$dir/one" "$dir/two" >"$dir/both"
+ok 'save and load' cmp "$dir/whole" "$dir/both"
+ok 'forgetting had begun before' test ! -s "$dir/err"
+"$weir" make-random --out "$dir/other.gguf" --vocabulary 512 --seed 4 --context 128
+fails "$dir/other.gguf" run "$dir/other.gguf" --load "$dir/saved"
+head -c 1000 "$dir/saved" >"$dir/cut"
+fails "$dir/cut" run "$model" --load "$dir/cut"
+
+# A seed is a text; greedy needs none.
+"$weir" run "$model" --prompt x -n 20 --seed 1 >"$dir/a"
+"$weir" run "$model" --prompt x -n 20 --seed 1 >"$dir/b"
+"$weir" run "$model" --prompt x -n 20 --seed 2 >"$dir/c"
+ok 'the same seed' cmp "$dir/a" "$dir/b"
+ok 'another seed' not cmp -s "$dir/a" "$dir/c"
+
+# Bias and stop strings.
+"$weir" run "$model" --prompt x -n 4 --temp 0 --logit-bias 300=1000 --json >"$dir/out"
+equal 'bias' "$(json "$dir/out" tokens)" '[300, 300, 300, 300]'
+"$weir" run "$model" --prompt x -n 50 --temp 0 --logit-bias 263=1000 --stop oooo --json >"$dir/out"
+equal 'stop' "$(json "$dir/out" reason)" stop
+equal 'the stop text is not shown' "$(json "$dir/out" text)" ''
+"$weir" run "$model" --prompt x -n 50 --temp 0 --logit-bias 2=1000 --json >"$dir/out"
+equal 'the end of the text' "$(json "$dir/out" reason)" end
+"$weir" run "$model" --prompt x -n -1 --stop-at-end --temp 0 --logit-bias 2=1000 --json |
+  tail -n 1 >"$dir/out"
+equal '--stop-at-end' "$(json "$dir/out" reason)" end
+
+# What is pinned, and no prompt at all.
+"$weir" run "$model" --system 'the mill' --prompt ' hums' -n 200 --json >"$dir/out" 2>"$dir/err"
+ok 'system is among the first' grep -q 'sees the first' "$dir/err"
+"$weir" run "$model" --pin 40 --prompt x -n 200 >/dev/null 2>"$dir/err"
+ok 'pinned' grep -q 'sees the first 40 and the last 88 tokens' "$dir/err"
+"$weir" run "$model" -n 5 --json >"$dir/out"
+equal 'no prompt: only BOS' "$(json "$dir/out" prompt_tokens)" 1
+
+# Dense: fits, or is refused before any work.
+"$weir" run "$model" --policy dense --prompt x -n 100 >/dev/null
+"$weir" run "$model" --policy dense --beyond --prompt x -n 200 >/dev/null
+
+# Statistics.
+"$weir" run "$model" --prompt x -n 40 --stats 10 >/dev/null 2>"$dir/err"
+equal 'a head and four lines' "$(wc -l <"$dir/err")" 5
+
+# Standard output that nobody reads: quiet, exit 1, and the stream is saved.
+got=$( (
+  set +e
+  "$weir" run "$model" --prompt x -n -1 --save "$dir/piped.saved" 2>"$dir/err"
+  echo $? >"$dir/got"
+) | head -c 20 >/dev/null
+cat "$dir/got")
+equal 'a closed pipe' "$got" 1
+ok 'quietly' not grep -v forgotten "$dir/err"
+ok 'saved' test -s "$dir/piped.saved"
+got=0
+"$weir" run "$model" --prompt x -n 5 >&- 2>"$dir/err" || got=$?
+equal 'stdout closed' "$got" 1
+if [ -w /dev/full ]; then
+  got=0
+  "$weir" run "$model" --prompt x -n 5 >/dev/full 2>"$dir/err" || got=$?
+  equal 'a full disk' "$got" 1
+  ok 'says why' grep -q 'No space left' "$dir/err"
+  got=0
+  "$weir" tokenize "$model" --text "$dir/text" --json >/dev/full 2>"$dir/err" || got=$?
+  equal 'a full disk (JSON)' "$got" 1
+  fails 'No space left' logits "$model" --tokens 1,2,3 --out /dev/full
+  fails 'No space left' eval "$model" --text "$dir/text" --nll /dev/full
+fi
+got=0
+"$weir" run "$model" --prompt x -n 5 --save "$dir/none/saved" >"$dir/out" 2>"$dir/err" || got=$?
+equal 'nowhere to save' "$got" 1
+ok 'says where' grep -q "$dir/none/saved" "$dir/err"
+done_with

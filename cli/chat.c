@@ -106,7 +106,7 @@ static weir_status feed_system(chat_session *session, weir_error *error) {
 static bool take_text(void *context, int32_t token, const char *text, size_t size) {
     chat_session *session = context;
     (void)token;
-    if (size > 0 && isatty(STDOUT_FILENO)) {
+    if (size > 0 && session->terminal) {
         session->forgetting.mid_line = text[size - 1] != '\n';
     }
     return output_text(text, size, &session->output_error) == WEIR_OK && !interrupted();
@@ -232,6 +232,7 @@ static int run(cli_call *call, void *arguments) {
     }
     session->call = call;
     session->arguments = arguments;
+    session->terminal = isatty(STDOUT_FILENO) == 1;
     weir_status status = check(arguments, &error);
     if (status == WEIR_OK) {
         const engine_arguments *engine = &session->arguments->engine;

@@ -32,6 +32,7 @@ typedef struct chat_session {
     cli_forgetting forgetting;
     weir_logit_bias bias[WEIR_MAX_LOGIT_BIAS];
     weir_sampling sampling;
+    bool terminal;       /* text goes to one */
     weir_generated made; /* of the last answer */
     double seconds;      /* that it took */
     bool quit;

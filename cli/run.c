@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "common/interrupt.h"
 #include "run_session.h"
@@ -272,6 +273,7 @@ static int run(cli_call *call, void *arguments) {
     }
     session->call = call;
     session->arguments = arguments;
+    session->terminal = isatty(STDOUT_FILENO) == 1;
     weir_status status = check(session->arguments, &error);
     if (status == WEIR_OK) {
         const engine_arguments *engine = &session->arguments->engine;

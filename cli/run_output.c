@@ -91,7 +91,7 @@ static weir_status keep_text(run_session *session, int32_t token, const char *te
 
 static weir_status show_text(run_session *session, const char *text, size_t size,
                              weir_error *error) {
-    if (size > 0 && isatty(STDOUT_FILENO)) {
+    if (size > 0 && session->terminal) {
         session->forgetting.mid_line = text[size - 1] != '\n';
     }
     return output_text(text, size, error);

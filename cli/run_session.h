@@ -52,6 +52,7 @@ typedef struct run_session {
     bool news;            /* something was read since the last question */
 
     /* generating */
+    bool terminal; /* text goes to one */
     weir_generated made;
     double generate_seconds, deadline; /* deadline 0: none */
     token_list tokens;                 /* with --json and an end */

@@ -14,7 +14,7 @@
 #ifndef WR_ARENA_H
 #define WR_ARENA_H
 
-#include "base/memory.h"
+#include "base/allocate.h"
 
 typedef struct wr_arena {
     uint8_t *base; /* NULL while measuring */

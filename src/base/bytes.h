@@ -10,7 +10,7 @@
 
 #include <stdbool.h>
 
-#include "base/memory.h"
+#include "base/allocate.h"
 
 /* Borrowed bytes, not NUL-terminated. */
 typedef struct wr_string {

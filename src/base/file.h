@@ -4,7 +4,7 @@
 #ifndef WR_FILE_H
 #define WR_FILE_H
 
-#include "base/memory.h"
+#include "base/allocate.h"
 
 typedef struct wr_map {
     const uint8_t *data;
@@ -17,6 +17,7 @@ void wr_map_close(wr_map *map);
 
 /* Replace `path` atomically (temporary file beside it, fsync, rename); on failure the old file
  * stays and no temporary is left. */
-weir_status wr_file_replace(const char *path, const void *data, size_t size, weir_error *error);
+weir_status wr_file_replace(const char *path, const void *data, size_t size,
+                            const weir_allocator *allocator, weir_error *error);
 
 #endif

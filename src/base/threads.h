@@ -8,7 +8,7 @@
 #ifndef WR_THREADS_H
 #define WR_THREADS_H
 
-#include "base/memory.h"
+#include "base/allocate.h"
 
 typedef struct wr_threads wr_threads;
 

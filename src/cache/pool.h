@@ -16,7 +16,7 @@
 
 #include <stdbool.h>
 
-#include "base/memory.h"
+#include "base/allocate.h"
 
 typedef struct wr_page {
     struct wr_page *next; /* in the free list */

@@ -6,7 +6,7 @@
  * is written, which the first data (or the commit) does.
  */
 #include "file/gguf_inside.h"
-#include "file/new_file.h"
+#include "base/new_file.h"
 
 #include <assert.h>
 #include <string.h>

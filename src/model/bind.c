@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "file/name.h"
-#include "model/model.h"
+#include "model/network.h"
 
 typedef struct binder {
     weir_model *model;

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "file/name.h"
-#include "model/model.h"
+#include "model/network.h"
 
 #define KEY_BYTES 128
 

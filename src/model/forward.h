@@ -17,7 +17,7 @@
 
 #include "base/threads.h"
 #include "cache/cache.h"
-#include "model/model.h"
+#include "model/network.h"
 #include "weir/observe.h"
 
 typedef struct wr_forward wr_forward;

@@ -1,5 +1,5 @@
-/* Opening, describing and closing a model: see model.h and weir/model.h. */
-#include "model/model.h"
+/* Opening, describing and closing a model: see network.h and weir/model.h. */
+#include "model/network.h"
 
 #include <stdlib.h>
 #include <string.h>

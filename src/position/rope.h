@@ -9,7 +9,7 @@
 #ifndef WR_ROPE_H
 #define WR_ROPE_H
 
-#include "base/memory.h"
+#include "base/allocate.h"
 #include "tensor/kernels.h"
 
 #define WR_ROPE_MAX_PAIRS 512

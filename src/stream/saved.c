@@ -70,7 +70,7 @@ weir_status weir_stream_save(weir_stream *stream, const char *path, weir_error *
         wr_write_u64(&w, wr_checksum(0, w.data, w.size));
     weir_status status =
         w.failed ? weir_error_set(error, WEIR_MEMORY, "%s: no memory to save the stream", path)
-                 : wr_file_replace(path, w.data, w.size, error);
+                 : wr_file_replace(path, w.data, w.size, w.allocator, error);
     wr_writer_release(&w);
     return status;
 }

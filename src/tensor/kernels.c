@@ -21,7 +21,7 @@ const wr_kernels *wr_kernels_get(wr_cpu_level level) {
 }
 
 int64_t wr_matmul_scratch(int64_t columns) {
-    int64_t padded = (columns + WR_LANES - 1) / WR_LANES * WR_LANES;
+    int64_t padded = (columns + WR_TILE_COLUMNS - 1) / WR_TILE_COLUMNS * WR_TILE_COLUMNS;
     return WR_TILE_ROWS * padded + (int64_t)WR_TILE_ROWS * WR_TILE_BATCH * WR_LANES;
 }
 

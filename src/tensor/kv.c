@@ -4,6 +4,7 @@
 #include "tensor/kv.h"
 
 #include <assert.h>
+#include <stdbool.h>
 
 size_t wr_kv_row_bytes(wr_kv_type type, int32_t dim) {
     assert(dim > 0);
@@ -14,7 +15,7 @@ size_t wr_kv_row_bytes(wr_kv_type type, int32_t dim) {
     case WR_KV_Q8_0: return (n + 31) / 32 * 2 + n;
     case WR_KV_TYPES: break;
     }
-    assert(!"a kv type");
+    assert(false && "a kv type");
     return 0;
 }
 

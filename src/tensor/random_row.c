@@ -194,7 +194,7 @@ static void scale_block(wr_format format, source *from, uint8_t *b, double devia
     case WR_F16:
     case WR_BF16: break;
     }
-    assert(!"a format with blocks");
+    assert(false && "a format with blocks");
 }
 
 /* F32, F16, BF16: normal numbers (Box-Muller, two words each). */

@@ -31,7 +31,7 @@ static void decode(wr_format format, const void *blocks, float *out, int64_t wei
         WR_BLOCK_DECODERS(ROW)
 #undef ROW
     }
-    assert(!"a format");
+    assert(false && "a format");
 }
 
 /* ---- products ----------------------------------------------------------------------------------- */

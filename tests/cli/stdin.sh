@@ -72,6 +72,7 @@ equal 'asked once: there was nothing new to ask about' "$(grep -c '^--- after' "
 ok 'forgotten' test "$(json "$dir/out" evicted)" -gt 0
 
 # Ctrl-C while text is made: what there is stands there, in order.
+rm "$dir/out"
 "$weir" run "$model" --prompt x -n -1 --save "$dir/made" >"$dir/out" 2>/dev/null &
 pid=$!
 wait_for 'some text' test -s "$dir/out"
@@ -80,9 +81,11 @@ got=0
 wait $pid || got=$?
 equal 'interrupted' "$got" 130
 ok 'saved' test -s "$dir/made"
-"$weir" run "$model" --prompt x -n 1000k --logit-bias 2=-inf --json >"$dir/out" 2>/dev/null &
+rm -f "$dir/err"
+"$weir" run "$model" --prompt x -n 1000k --stats 10 --logit-bias 2=-inf --json >"$dir/out" \
+  2>"$dir/err" &
 pid=$!
-sleep 1
+wait_for 'some tokens' test -s "$dir/err"
 kill -TERM $pid
 got=0
 wait $pid || got=$?

@@ -226,9 +226,9 @@ static void files_that_are_none(void **state) {
     refused_path(folder, WEIR_IO);
     snprintf(path, sizeof path, "%s/file", folder);
     refused_path(path, WEIR_IO);
-    assert_int_equal(wr_file_replace(path, "", 0, NULL), WEIR_OK);
+    assert_int_equal(wr_file_replace(path, "", 0, NULL, NULL), WEIR_OK);
     refused_path(path, WEIR_DAMAGED);
-    assert_int_equal(wr_file_replace(path, "Once upon a time\n", 17, NULL), WEIR_OK);
+    assert_int_equal(wr_file_replace(path, "Once upon a time\n", 17, NULL, NULL), WEIR_OK);
     refused_path(path, WEIR_DAMAGED);
     assert_int_equal(unlink(path), 0);
     assert_int_equal(rmdir(folder), 0);

@@ -92,17 +92,17 @@ static void mapping_says_what_is_wrong(void **state) {
     map_refuses(pipe, WEIR_IO, "not a regular file");
 
     const char *empty = path_of("empty");
-    assert_int_equal(wr_file_replace(empty, "", 0, NULL), WEIR_OK);
+    assert_int_equal(wr_file_replace(empty, "", 0, NULL, NULL), WEIR_OK);
     map_refuses(empty, WEIR_DAMAGED, "empty");
 }
 
 static void replacing_creates_and_replaces(void **state) {
     (void)state;
     const char *path = path_of("file");
-    assert_int_equal(wr_file_replace(path, "first", 5, NULL), WEIR_OK);
+    assert_int_equal(wr_file_replace(path, "first", 5, NULL, NULL), WEIR_OK);
     assert_content(path, "first");
     assert_int_equal(chmod(path, 0640), 0);
-    assert_int_equal(wr_file_replace(path, "second one", 10, NULL), WEIR_OK);
+    assert_int_equal(wr_file_replace(path, "second one", 10, NULL, NULL), WEIR_OK);
     assert_content(path, "second one");
     struct stat about;
     assert_int_equal(stat(path, &about), 0);
@@ -110,7 +110,7 @@ static void replacing_creates_and_replaces(void **state) {
 
     const char *link = path_of("link"); /* a link stays a link */
     assert_int_equal(symlink("file", link), 0);
-    assert_int_equal(wr_file_replace(link, "third", 5, NULL), WEIR_OK);
+    assert_int_equal(wr_file_replace(link, "third", 5, NULL, NULL), WEIR_OK);
     assert_content(path, "third");
     assert_int_equal(lstat(link, &about), 0);
     assert_true(S_ISLNK(about.st_mode));
@@ -121,16 +121,16 @@ static void a_mapping_outlives_the_replaced_file(void **state) {
     (void)state;
     const char *path = path_of("file");
     wr_map map;
-    assert_int_equal(wr_file_replace(path, "before", 6, NULL), WEIR_OK);
+    assert_int_equal(wr_file_replace(path, "before", 6, NULL, NULL), WEIR_OK);
     assert_int_equal(wr_map_open(path, &map, NULL), WEIR_OK);
-    assert_int_equal(wr_file_replace(path, "after!", 6, NULL), WEIR_OK);
+    assert_int_equal(wr_file_replace(path, "after!", 6, NULL, NULL), WEIR_OK);
     assert_memory_equal(map.data, "before", 6);
     wr_map_close(&map);
 }
 
 static void replace_refuses(const char *path) {
     weir_error error;
-    assert_int_equal(wr_file_replace(path, "x", 1, &error), WEIR_IO);
+    assert_int_equal(wr_file_replace(path, "x", 1, NULL, &error), WEIR_IO);
     assert_int_equal(strncmp(error.message, path, 300 < strlen(path) ? 300 : strlen(path)), 0);
 }
 
@@ -149,7 +149,7 @@ static void replacing_refuses_what_it_cannot(void **state) {
 static void replacing_in_an_unwritable_folder_leaves_the_old_file(void **state) {
     (void)state;
     const char *path = path_of("file");
-    assert_int_equal(wr_file_replace(path, "old", 3, NULL), WEIR_OK);
+    assert_int_equal(wr_file_replace(path, "old", 3, NULL, NULL), WEIR_OK);
     assert_int_equal(chmod(folder, 0555), 0);
     bool root = geteuid() == 0; /* whom nothing forbids: be somebody else meanwhile */
     bool somebody = !root || seteuid(65534) == 0;
@@ -165,7 +165,7 @@ static void replacing_that_fails_halfway_leaves_the_old_file(void **state) {
     (void)state;
     enum { SIZE = 1 << 20 };
     const char *path = path_of("file");
-    assert_int_equal(wr_file_replace(path, "old", 3, NULL), WEIR_OK);
+    assert_int_equal(wr_file_replace(path, "old", 3, NULL, NULL), WEIR_OK);
     uint8_t *big = calloc(1, SIZE);
     struct rlimit before;
     assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
@@ -173,7 +173,7 @@ static void replacing_that_fails_halfway_leaves_the_old_file(void **state) {
     struct rlimit limit = {.rlim_cur = 4096, .rlim_max = before.rlim_max};
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
     weir_error error;
-    weir_status status = wr_file_replace(path, big, SIZE, &error);
+    weir_status status = wr_file_replace(path, big, SIZE, NULL, &error);
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
     signal(SIGXFSZ, SIG_DFL);
     free(big);

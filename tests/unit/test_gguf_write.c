@@ -221,7 +221,7 @@ static void what_stood_there_stays_until_commit(void **state) {
     struct stat about;
     wr_map map;
     snprintf(link, sizeof link, "%s/link", here->folder);
-    assert_int_equal(wr_file_replace(here->path, "old", 3, &error), WEIR_OK);
+    assert_int_equal(wr_file_replace(here->path, "old", 3, NULL, &error), WEIR_OK);
     assert_int_equal(chmod(here->path, 0640), 0);
     assert_int_equal(symlink("out.gguf", link), 0);
     wr_gguf_writer *writer;
@@ -344,7 +344,7 @@ static void places_that_cannot_be_written(void **state) {
     refused_place(here->folder, "is a folder, where a file should be written");
     refused_place("/dev/../dev/../dev/null", "is not a regular file");
     snprintf(path, sizeof path, "%s/no/such/folder.gguf", here->folder);
-    refused_place(path, "cannot create it: No such file or directory");
+    refused_place(path, "cannot create it: no such file or folder");
     snprintf(path, sizeof path, "%s/%0300d.gguf", here->folder, 0);
     refused_place(path, "cannot create it: File name too long");
     memset(path, 'p', sizeof path - 1);

@@ -48,7 +48,7 @@ static void decode(wr_format format, const void *blocks, float *out, int64_t wei
         WR_LANES_FORMATS(CASE)
 #undef CASE
     }
-    assert(!"a format");
+    assert(false && "a format");
 }
 
 /* ---- one input: rows decoded in registers ------------------------------------------------------- */
@@ -130,7 +130,7 @@ static dot_pair dot_functions(wr_format format) {
         WR_LANES_FORMATS(CASE)
 #undef CASE
     }
-    assert(!"a format");
+    assert(false && "a format");
     return (dot_pair){0};
 }
 
@@ -154,15 +154,11 @@ static void multiply_one(const wr_matrix *w, int64_t row_begin, int64_t row_end,
 
 /* ---- many inputs: a tile of rows decoded once --------------------------------------------------- */
 
-enum {
-    TILE_ROWS_AT_ONCE = 4,
-    TILE_COLUMNS = 256 /* of a tile multiplied before the next: what the first cache holds */
-};
+enum { TILE_ROWS_AT_ONCE = 4 };
 
 /* Part of a product: 4 rows of the tile by up to MATMUL_INPUTS inputs over some of the columns. */
 typedef struct part {
-    const float *w; /* [4], w_stride apart; zeros after the last column */
-    int64_t w_stride;
+    const float *w; /* [4][WR_TILE_COLUMNS], zeros after the last column */
     const float *x; /* [inputs], x_stride apart */
     int64_t x_stride;
     int64_t columns;
@@ -184,34 +180,38 @@ INLINE void finish_part(const part *p, vec sums[TILE_ROWS_AT_ONCE], float *y) {
     }
 }
 
+/* sums += 4 rows by the inputs at column i, `left` columns of which exist. */
+INLINE void multiply_step(const part *p, const int inputs, int64_t i, int64_t left,
+                          vec sums[MATMUL_INPUTS][TILE_ROWS_AT_ONCE]) {
+    vec x[MATMUL_INPUTS];
+    UNROLLED for (int b = 0; b < inputs; b++) {
+        const float *from = p->x + b * p->x_stride + i;
+        x[b] = left < LANES ? v_load_part(from, left) : v_load(from);
+    }
+    UNROLLED for (int r = 0; r < TILE_ROWS_AT_ONCE; r++) {
+        const vec w = v_load(p->w + r * WR_TILE_COLUMNS + i);
+        UNROLLED for (int b = 0; b < inputs; b++) sums[b][r] = v_fma(w, x[b], sums[b][r]);
+    }
+}
+
+/* The loops are unrolled so that the sums stay in registers from the first line to the last. */
 INLINE void multiply_part(const part *p, const int inputs) {
-    vec sums[MATMUL_INPUTS][TILE_ROWS_AT_ONCE], x[MATMUL_INPUTS];
-    for (int b = 0; b < inputs; b++) {
-        for (int r = 0; r < TILE_ROWS_AT_ONCE; r++) {
+    vec sums[MATMUL_INPUTS][TILE_ROWS_AT_ONCE];
+    UNROLLED for (int b = 0; b < inputs; b++) {
+        UNROLLED for (int r = 0; r < TILE_ROWS_AT_ONCE; r++) {
             const float *from = p->sums + (b * WR_TILE_ROWS + r) * LANES;
             sums[b][r] = p->first ? v_zero() : v_load(from);
         }
     }
-    int64_t i = 0;
-    for (; i + LANES <= p->columns; i += LANES) {
-        for (int b = 0; b < inputs; b++) x[b] = v_load(p->x + b * p->x_stride + i);
-        for (int r = 0; r < TILE_ROWS_AT_ONCE; r++) {
-            const vec w = v_load(p->w + r * p->w_stride + i);
-            for (int b = 0; b < inputs; b++) sums[b][r] = v_fma(w, x[b], sums[b][r]);
-        }
+    const int64_t rest = p->columns % LANES, whole = p->columns - rest;
+    for (int64_t i = 0; i < whole; i += LANES) multiply_step(p, inputs, i, LANES, sums);
+    if (rest != 0) multiply_step(p, inputs, whole, rest, sums);
+    if (p->last) {
+        UNROLLED for (int b = 0; b < inputs; b++) finish_part(p, sums[b], p->y + b * p->y_stride);
+        return;
     }
-    if (i < p->columns) {
-        for (int b = 0; b < inputs; b++) {
-            x[b] = v_load_part(p->x + b * p->x_stride + i, p->columns - i);
-        }
-        for (int r = 0; r < TILE_ROWS_AT_ONCE; r++) {
-            const vec w = v_load(p->w + r * p->w_stride + i);
-            for (int b = 0; b < inputs; b++) sums[b][r] = v_fma(w, x[b], sums[b][r]);
-        }
-    }
-    for (int b = 0; b < inputs; b++) {
-        if (p->last) finish_part(p, sums[b], p->y + b * p->y_stride);
-        for (int r = 0; !p->last && r < TILE_ROWS_AT_ONCE; r++) {
+    UNROLLED for (int b = 0; b < inputs; b++) {
+        UNROLLED for (int r = 0; r < TILE_ROWS_AT_ONCE; r++) {
             v_store(p->sums + (b * WR_TILE_ROWS + r) * LANES, sums[b][r]);
         }
     }
@@ -227,14 +227,13 @@ static void multiply_part_of(const part *p, int64_t inputs) {
     case 5: multiply_part(p, 5); return;
     case 6: multiply_part(p, 6); return;
 #endif
-    default: assert(!"at most MATMUL_INPUTS");
+    default: assert(false && "at most MATMUL_INPUTS");
     }
 }
 
 /* A decoded tile by up to WR_TILE_BATCH inputs: x [batch] inputs, y [batch] results of `rows`. */
 typedef struct tile {
-    const float *w; /* [WR_TILE_ROWS, padded columns] */
-    int64_t padded;
+    const float *w; /* [columns / WR_TILE_COLUMNS, rounded up][WR_TILE_ROWS][WR_TILE_COLUMNS] */
     int64_t columns;
     int64_t rows;
     float *sums; /* [WR_TILE_BATCH][WR_TILE_ROWS][LANES] */
@@ -242,15 +241,15 @@ typedef struct tile {
 
 static void multiply_tile(const tile *t, const float *x, int64_t x_stride, int64_t batch, float *y,
                           int64_t y_stride) {
-    part p = {.w_stride = t->padded, .x_stride = x_stride, .y_stride = y_stride};
-    for (int64_t c = 0; c < t->columns; c += TILE_COLUMNS) {
-        p.columns = t->columns - c < TILE_COLUMNS ? t->columns - c : TILE_COLUMNS;
+    part p = {.x_stride = x_stride, .y_stride = y_stride};
+    for (int64_t c = 0; c < t->columns; c += WR_TILE_COLUMNS) {
+        p.columns = t->columns - c < WR_TILE_COLUMNS ? t->columns - c : WR_TILE_COLUMNS;
         p.first = c == 0;
         p.last = c + p.columns == t->columns;
         for (int64_t b = 0; b < batch; b += MATMUL_INPUTS) {
             p.x = x + b * x_stride + c;
             for (int64_t r = 0; r < t->rows; r += TILE_ROWS_AT_ONCE) {
-                p.w = t->w + r * t->padded + c;
+                p.w = t->w + c * WR_TILE_ROWS + r * WR_TILE_COLUMNS;
                 p.sums = t->sums + (b * WR_TILE_ROWS + r) * LANES;
                 p.y = y + b * y_stride + r;
                 p.rows = (int)(t->rows - r < TILE_ROWS_AT_ONCE ? t->rows - r : TILE_ROWS_AT_ONCE);
@@ -260,17 +259,22 @@ static void multiply_tile(const tile *t, const float *x, int64_t x_stride, int64
     }
 }
 
-/* Decode t->rows rows, with zeros after the last column and up to a whole group of rows. */
+/* Decode t->rows rows, with zeros after the last column and up to a whole group of rows. Pieces of
+ * rows lie together as they are used: rows a power of two apart would fight for the same places in
+ * the first cache. */
 static void decode_tile(const wr_matrix *w, int64_t row, const tile *t, float *to) {
     const size_t stride = wr_format_row_bytes(w->format, w->columns);
-    const uint8_t *from = (const uint8_t *)w->data + (size_t)row * stride;
-    const size_t padding = (size_t)(t->padded - t->columns) * sizeof *to;
-    for (int64_t r = 0; r < t->rows; r++, from += stride, to += t->padded) {
-        decode(w->format, from, to, w->columns);
-        memset(to + t->columns, 0, padding);
-    }
-    for (int64_t r = t->rows; r % TILE_ROWS_AT_ONCE != 0; r++, to += t->padded) {
-        memset(to, 0, (size_t)t->padded * sizeof *to);
+    const size_t piece = wr_format_row_bytes(w->format, WR_TILE_COLUMNS);
+    const uint8_t *rows = (const uint8_t *)w->data + (size_t)row * stride;
+    for (int64_t c = 0; c < t->columns; c += WR_TILE_COLUMNS, rows += piece) {
+        const int64_t left = t->columns - c, n = left < WR_TILE_COLUMNS ? left : WR_TILE_COLUMNS;
+        for (int64_t r = 0; r < WR_TILE_ROWS; r++, to += WR_TILE_COLUMNS) {
+            const int64_t decoded = r < t->rows ? n : 0;
+            if (decoded > 0) decode(w->format, rows + (size_t)r * stride, to, n);
+            if (decoded < n || n % LANES != 0) {
+                memset(to + decoded, 0, (size_t)(WR_TILE_COLUMNS - decoded) * sizeof *to);
+            }
+        }
     }
 }
 
@@ -280,8 +284,9 @@ static void matmul(const wr_matrix *w, int64_t row_begin, int64_t row_end, const
         multiply_one(w, row_begin, row_end, x, y);
         return;
     }
-    const int64_t padded = (w->columns + LANES - 1) / LANES * LANES;
-    tile t = {scratch, padded, w->columns, 0, scratch + WR_TILE_ROWS * padded};
+    tile t = {.w = scratch, .columns = w->columns};
+    t.sums = scratch + WR_TILE_ROWS * WR_TILE_COLUMNS *
+                           ((w->columns + WR_TILE_COLUMNS - 1) / WR_TILE_COLUMNS);
     for (int64_t r = row_begin; r < row_end; r += WR_TILE_ROWS) {
         t.rows = row_end - r < WR_TILE_ROWS ? row_end - r : WR_TILE_ROWS;
         decode_tile(w, r, &t, scratch);

@@ -11,6 +11,7 @@
 #include "tensor/decode_blocks.h"
 
 #define INLINE static inline __attribute__((always_inline))
+#define UNROLLED _Pragma("GCC unroll 8")
 
 /* Scale and minimum of up to 16 runs: w = d * q - m. */
 typedef struct shared {

@@ -1,7 +1,7 @@
 /*
  * The allocator seam and the figure that "constant memory" means.
  */
-#include "base/memory.h"
+#include "base/allocate.h"
 
 #include <fcntl.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 /* A file that appears only when whole: see new_file.h. */
-#include "file/new_file.h"
+#include "base/new_file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -22,6 +22,7 @@ struct wr_new_file {
 static weir_status fail(const wr_new_file *file, weir_error *error, const char *what, int code) {
     char text[128];
     const char *reason = strerror_r(code, text, sizeof text);
+    if (code == ENOENT) reason = "no such file or folder";
     return weir_error_set(error, WEIR_IO, "%.300s: %s: %s", file->path, what, reason);
 }
 

@@ -5,7 +5,7 @@
 #ifndef WR_NEW_FILE_H
 #define WR_NEW_FILE_H
 
-#include "base/memory.h"
+#include "base/allocate.h"
 
 typedef struct wr_new_file wr_new_file;
 

@@ -2,8 +2,8 @@
  * A model as the engine sees it: numbers checked, weights bound by name with every shape checked.
  * Weights are borrowed from the mapping. Immutable once open.
  */
-#ifndef WR_MODEL_H
-#define WR_MODEL_H
+#ifndef WR_NETWORK_H
+#define WR_NETWORK_H
 
 #include "base/arena.h"
 #include "file/gguf.h"

@@ -4,8 +4,8 @@
  * A NULL allocator is the system's. Sizes are given back on release, so that an allocator needs no
  * headers of its own and a test can count exactly.
  */
-#ifndef WR_MEMORY_H
-#define WR_MEMORY_H
+#ifndef WR_ALLOCATE_H
+#define WR_ALLOCATE_H
 
 #include <stdbool.h>
 

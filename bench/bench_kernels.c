@@ -4,8 +4,9 @@
  *     bench_kernels [-t THREADS] [FORMAT ...]
  *
  * batch 1 is held against the read bandwidth (it touches every weight once), batch 512 against the
- * peak of fused multiply-adds; both limits are measured in the same run. Times are the best of
- * several runs: on a shared machine the others' noise only ever adds.
+ * peak of fused multiply-adds; both limits are measured in the same run. Everything is timed in
+ * pieces of a few milliseconds, of which the best counts: on a shared machine the others' noise
+ * only adds.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,56 +20,74 @@
 #include <immintrin.h>
 #endif
 
-enum { COLUMNS = 4096, BATCH = 512, MEGABYTE = 1000000 };
+enum {
+    COLUMNS = 4096,
+    BATCH = 512,
+    MEGABYTE = 1000000,
+    MEGABYTES = 512, /* read in one pass: more than a cache holds */
+    PIECES = 32      /* that a pass is timed in */
+};
 
 static volatile float result_sink; /* so that nothing is optimised away */
 
-/* ---- the machine's limits ----------------------------------------------------------------------- */
+/* ---- the machine's limits -------------------------------------------------------------------- */
 
 typedef struct reading {
     const uint64_t *words;
+    int64_t first;      /* megabyte of the piece */
     uint64_t sums[256]; /* by worker, a cache line apart */
 } reading;
 
 typedef uint64_t line __attribute__((vector_size(64), aligned(8)));
 
-/* Items are megabytes. Four lines at a time, from four places: the processor fetches ahead in each. */
+/* Items are megabytes. Four lines at a time, from four places, each asked for ahead of time. */
 static void read_words(void *context, int64_t begin, int64_t end, int worker) {
-    enum { LINES = MEGABYTE / 64 / 4 };
+    enum { LINES = MEGABYTE / 64 / 4, AHEAD = 256 };
     reading *r = context;
     line sums[4] = {0};
     for (int64_t item = begin; item < end; item++) {
-        const line *at = (const line *)(r->words + item * (MEGABYTE / 8));
+        const line *at = (const line *)(r->words + (r->first + item) * (MEGABYTE / 8));
         for (int i = 0; i < LINES; i++) {
-            sums[0] += at[i];
-            sums[1] += at[i + LINES];
-            sums[2] += at[i + 2 * LINES];
-            sums[3] += at[i + 3 * LINES];
+            for (int place = 0; place < 4; place++) {
+                __builtin_prefetch((const void *)((uintptr_t)(at + i + place * LINES) + 64 * AHEAD),
+                                   0, 2);
+                sums[place] += at[i + place * LINES];
+            }
         }
     }
     r->sums[worker * 8 % 256] += (sums[0] + sums[1] + sums[2] + sums[3])[0];
 }
 
-/* Gigabytes per second over half a gigabyte. */
+/* The best seconds of a pass's pieces of `items` / PIECES items, over a few passes. */
+static double best_piece(wr_threads *threads, int64_t items, int64_t grain, wr_task task,
+                         void *context, int64_t *first) {
+    const int64_t piece = items / PIECES;
+    double best = 1e9, total = 0;
+    for (int pass = 0; pass < 3 || (total < 1.5 && pass < 200); pass++) {
+        for (*first = 0; *first + piece <= items; *first += piece) {
+            double start = wr_clock_seconds();
+            wr_threads_run(threads, piece, grain, task, context);
+            double seconds = wr_clock_seconds() - start;
+            if (seconds < best) best = seconds;
+            total += seconds;
+        }
+    }
+    return best;
+}
+
+/* Gigabytes per second. */
 static double read_bandwidth(wr_threads *threads) {
-    enum { MEGABYTES = 512 };
     uint64_t *words = malloc((size_t)MEGABYTES * MEGABYTE);
     if (words == NULL) return 0;
     memset(words, 1, (size_t)MEGABYTES * MEGABYTE);
     reading r = {.words = words};
-    double best = 1e9;
-    for (int i = 0; i < 7; i++) {
-        double start = wr_clock_seconds();
-        wr_threads_run(threads, MEGABYTES, 4, read_words, &r);
-        double seconds = wr_clock_seconds() - start;
-        if (seconds < best) best = seconds;
-    }
+    double best = best_piece(threads, MEGABYTES, 1, read_words, &r, &r.first);
     result_sink = (float)r.sums[0];
     free(words);
-    return MEGABYTES * 1e-3 / best;
+    return MEGABYTES / PIECES * 1e-3 / best;
 }
 
-enum { CHAINS = 12, ROUNDS = 1000000 }; /* more chains than two units times four cycles */
+enum { CHAINS = 12, ROUNDS = 100000 }; /* more chains than two units times four cycles */
 
 #if defined(__x86_64__)
 __attribute__((target("avx2,fma"))) static void multiply_add_avx2(void) {
@@ -132,17 +151,12 @@ static void run_peak(void *context, int64_t begin, int64_t end, int worker) {
 static double multiply_add_peak(wr_threads *threads, wr_cpu_level level) {
     peak p = peak_of(level);
     const int runs = 4 * wr_threads_count(threads);
-    double best = 1e9;
-    for (int i = 0; i < 5; i++) {
-        double start = wr_clock_seconds();
-        wr_threads_run(threads, runs, 1, run_peak, &p);
-        double seconds = wr_clock_seconds() - start;
-        if (seconds < best) best = seconds;
-    }
+    int64_t first;
+    double best = best_piece(threads, runs * PIECES, 1, run_peak, &p, &first);
     return 2.0 * p.lanes * CHAINS * ROUNDS * runs / best * 1e-9;
 }
 
-/* ---- products ----------------------------------------------------------------------------------- */
+/* ---- products -------------------------------------------------------------------------------- */
 
 typedef struct product {
     const wr_kernels *kernels;
@@ -150,35 +164,24 @@ typedef struct product {
     const float *x;
     float *y, *scratch;
     int64_t batch;
+    int64_t first; /* row of the piece */
 } product;
 
 static void multiply_rows(void *context, int64_t begin, int64_t end, int worker) {
     const product *p = context;
-    p->kernels->matmul(&p->w, begin, end, p->x, COLUMNS, p->batch, p->y, p->w.rows,
-                       p->scratch + worker * wr_matmul_scratch(COLUMNS));
-}
-
-/* The best time of at least five runs and a second of them. */
-static double time_product(product *p, wr_threads *threads) {
-    double best = 1e9, total = 0;
-    for (int i = 0; i < 5 || (total < 1 && i < 200); i++) {
-        double start = wr_clock_seconds();
-        wr_threads_run(threads, p->w.rows, WR_MATMUL_GRAIN, multiply_rows, p);
-        double seconds = wr_clock_seconds() - start;
-        if (seconds < best) best = seconds;
-        total += seconds;
-    }
-    return best;
+    p->kernels->matmul(&p->w, p->first + begin, p->first + end, p->x, COLUMNS, p->batch, p->y,
+                       p->w.rows, p->scratch + worker * wr_matmul_scratch(COLUMNS));
 }
 
 typedef struct limits {
     double bandwidth, peak[WR_CPU_LEVELS];
 } limits;
 
-/* Rows enough for 512 megabytes, which no cache holds, at batch 1; few at batch 512, where the work is per weight. */
-static int64_t rows_for(wr_format format, int64_t batch) {
-    if (batch > 1) return 512;
-    return 512 * (int64_t)MEGABYTE / (int64_t)wr_format_row_bytes(format, COLUMNS) / 16 * 16;
+/* As much to read as for the bandwidth at batch 1; little at batch 512, which is work. */
+static int64_t rows_for(wr_format format, int64_t batch, int threads) {
+    if (batch > 1) return (int64_t)PIECES * WR_MATMUL_GRAIN * 2 * threads;
+    return MEGABYTES * (int64_t)MEGABYTE / (int64_t)wr_format_row_bytes(format, COLUMNS) / 512 *
+           512;
 }
 
 /* As the engine's arena gives them: loads that straddle cache lines cost a third at 64 bytes. */
@@ -188,7 +191,8 @@ static float *aligned_floats(int64_t count) {
 
 static void bench_product(wr_format format, wr_cpu_level level, int64_t batch, wr_threads *threads,
                           const limits *limit) {
-    const int64_t rows = rows_for(format, batch), one = wr_matmul_scratch(COLUMNS);
+    const int64_t rows = rows_for(format, batch, wr_threads_count(threads)),
+                  one = wr_matmul_scratch(COLUMNS);
     const size_t row_bytes = wr_format_row_bytes(format, COLUMNS);
     uint8_t *data = malloc((size_t)rows * row_bytes);
     float *x = aligned_floats(batch * COLUMNS), *y = aligned_floats(batch * rows);
@@ -196,12 +200,15 @@ static void bench_product(wr_format format, wr_cpu_level level, int64_t batch, w
     if (data == NULL || x == NULL || y == NULL || scratch == NULL) abort();
     for (int64_t r = 0; r < rows; r++) { /* distinct bytes; 64 distinct rows are enough */
         uint8_t *to = data + (size_t)r * row_bytes;
-        if (r < 64) wr_format_random_row(format, 1, (uint64_t)r, 0.02f, COLUMNS, to);
-        else memcpy(to, data + (size_t)(r % 64) * row_bytes, row_bytes);
+        if (r < 64)
+            wr_format_random_row(format, 1, (uint64_t)r, 0.02f, COLUMNS, to);
+        else
+            memcpy(to, data + (size_t)(r % 64) * row_bytes, row_bytes);
     }
     for (int64_t i = 0; i < batch * COLUMNS; i++) x[i] = (float)(i % 17) - 8;
-    product p = {wr_kernels_get(level), {data, format, rows, COLUMNS}, x, y, scratch, batch};
-    const double seconds = time_product(&p, threads);
+    product p = {wr_kernels_get(level), {data, format, rows, COLUMNS}, x, y, scratch, batch, 0};
+    const double seconds =
+        PIECES * best_piece(threads, rows, WR_MATMUL_GRAIN, multiply_rows, &p, &p.first);
     const double bytes = (double)rows * (double)row_bytes / seconds * 1e-9;
     const double work = 2.0 * (double)rows * COLUMNS * (double)batch / seconds * 1e-9;
     printf("%-7s %-7s %5d  %8.2f GB/s %4.0f%%  %8.1f GFLOP/s %4.0f%%\n",
@@ -214,7 +221,7 @@ static void bench_product(wr_format format, wr_cpu_level level, int64_t batch, w
     free(scratch);
 }
 
-/* ---- main --------------------------------------------------------------------------------------- */
+/* ---- main ------------------------------------------------------------------------------------ */
 
 static limits measure_limits(wr_threads *threads) {
     limits limit = {.bandwidth = read_bandwidth(threads)};

@@ -234,6 +234,9 @@ static int run(cli_call *call, void *arguments) {
     session->arguments = arguments;
     session->terminal = isatty(STDOUT_FILENO) == 1;
     weir_status status = check(arguments, &error);
+    if (status == WEIR_OK && session->arguments->save.given) {
+        status = output_check_path(session->arguments->save.text, &error);
+    }
     if (status == WEIR_OK) {
         const engine_arguments *engine = &session->arguments->engine;
         status = open_model(call->model, engine, false, &session->model, &error);

@@ -14,8 +14,8 @@
 
 /* In the order of the help. To add one: see common/command.h. */
 static const cli_command *const commands[] = {
-    &run_command,  &chat_command, &eval_command,   &tokenize_command,
-    &info_command, &plan_command, &logits_command, &make_random_command,
+    &run_command,      &chat_command, &eval_command, &streameval_command, &probe_command,
+    &tokenize_command, &info_command, &plan_command, &logits_command,     &make_random_command,
 };
 enum { COMMANDS = sizeof commands / sizeof commands[0] };
 
@@ -79,8 +79,8 @@ static weir_status parse(cli_call *call, int argc, char **argv, void *arguments,
     weir_status status = options_parse(command->groups, argc, argv, arguments, &call->model,
                                        command->takes_model ? 1 : 0, error);
     if (status == WEIR_OK && command->takes_model && call->model == NULL) {
-        return weir_error_set(error, WEIR_USAGE, "%s which model? As in: weir %s %s", command->name,
-                              command->name, command->synopsis);
+        return weir_error_set(error, WEIR_USAGE, "%s needs a model, as in: weir %s %s",
+                              command->name, command->name, command->synopsis);
     }
     return status;
 }

@@ -31,7 +31,7 @@ static const cli_group groups[] = {{"Options", options, 0},
 typedef struct comparison {
     weir_plan plan, dense; /* dense: a cache that keeps all `tokens` */
     int64_t tokens;
-    double saved; /* share of the dense cache */
+    double saved; /* share of the dense cache; NaN: does not apply */
 } comparison;
 
 static weir_status compare(const plan_arguments *arguments, const weir_model *model,
@@ -43,10 +43,10 @@ static weir_status compare(const plan_arguments *arguments, const weir_model *mo
         return status;
     }
     engine_apply(&arguments->engine, &stream);
-    status = dense_length(&stream, model, out->tokens, error);
-    if (status == WEIR_OK) {
-        status = weir_stream_plan(model, &stream, &out->plan, error);
+    if (stream.beyond && stream.context == 0) {
+        stream.context = out->tokens;
     }
+    status = weir_stream_plan(model, &stream, &out->plan, error);
     if (status != WEIR_OK) {
         return status;
     }
@@ -56,7 +56,10 @@ static weir_status compare(const plan_arguments *arguments, const weir_model *mo
     stream.context = out->tokens;
     stream.beyond = true;
     status = weir_stream_plan(model, &stream, &out->dense, error);
-    out->saved = 1 - (double)out->plan.kv_bytes / (double)out->dense.kv_bytes;
+    /* a dense cache saves nothing: it holds fewer tokens, or as many */
+    out->saved = out->plan.policy == WEIR_DENSE
+                     ? (double)NAN
+                     : 1 - (double)out->plan.kv_bytes / (double)out->dense.kv_bytes;
     return status;
 }
 

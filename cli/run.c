@@ -87,6 +87,12 @@ static weir_status check(const run_arguments *arguments, weir_error *error) {
             "--stop-at-end does not apply without -n -1: other -n stop at the end "
             "anyway");
     }
+    if (arguments->n.given && arguments->n.count == 0 &&
+        (arguments->seconds.given || arguments->stats.given)) {
+        return weir_error_set(error, WEIR_USAGE,
+                              "%s does not apply with -n 0, which makes no text: leave it out",
+                              arguments->seconds.given ? "--seconds" : "--stats");
+    }
     bool dense = arguments->retention.policy.count == WEIR_DENSE;
     if (dense && arguments->n.count < 0 && !arguments->load.given) {
         return weir_error_set(error, WEIR_USAGE,
@@ -248,18 +254,19 @@ static weir_status work(run_session *session, weir_error *error) {
     if (status == WEIR_CANCELLED) {
         weir_error_set(error, WEIR_CANCELLED, "%s", ""); /* whoever interrupts knows it */
     }
-    weir_error other = {0};
-    weir_status ended = run_finish_output(session, status, &other);
     if (arguments->save.given) {
         weir_error unsaved = {0};
-        if (weir_stream_save(session->stream, arguments->save.text, &unsaved) != WEIR_OK) {
-            ended = unsaved.status;
-            other = unsaved;
+        weir_status saved = weir_stream_save(session->stream, arguments->save.text, &unsaved);
+        if (saved != WEIR_OK && (status == WEIR_OK || status == WEIR_CANCELLED)) {
+            *error = unsaved;
+            status = saved;
         }
     }
-    if (ended != WEIR_OK && (status == WEIR_OK || status == WEIR_CANCELLED)) {
-        *error = other;
-        return ended;
+    weir_error unsaid = {0};
+    weir_status said = run_finish_output(session, status, &unsaid);
+    if (said != WEIR_OK && (status == WEIR_OK || status == WEIR_CANCELLED)) {
+        *error = unsaid;
+        status = said;
     }
     return status;
 }
@@ -275,6 +282,9 @@ static int run(cli_call *call, void *arguments) {
     session->arguments = arguments;
     session->terminal = isatty(STDOUT_FILENO) == 1;
     weir_status status = check(session->arguments, &error);
+    if (status == WEIR_OK && session->arguments->save.given) {
+        status = output_check_path(session->arguments->save.text, &error);
+    }
     if (status == WEIR_OK) {
         const engine_arguments *engine = &session->arguments->engine;
         status = open_model(call->model, engine, false, &session->model, &error);

@@ -14,6 +14,7 @@ BEGIN {
     public_home["sampling"] = "sample"
     public_home["make_random"] = "model"
     public_home["observe"] = "model"
+    public_home["streameval"] = "eval"
     public_home["weir"] = "stream" # the engine as a whole
 }
 

@@ -16,18 +16,15 @@ void forgetting_begins(void *context, int64_t first, int64_t end) {
     weir_stream_get_state(forgetting->stream, &state);
     char sinks[WORD_MAX], window[WORD_MAX];
     word_count(state.window, window);
+    word_count(state.sinks, sinks);
     if (forgetting->mid_line && isatty(STDERR_FILENO)) {
         fputc('\n', stderr);
     }
+    fputs("weir: the cache is full: from here on the oldest text is forgotten; the model sees the ",
+          stderr);
     if (state.sinks > 0) {
-        fprintf(stderr,
-                "weir: the cache is full: from here on the oldest text is forgotten; the model "
-                "sees the first %s and the last %s tokens\n",
-                word_count(state.sinks, sinks), window);
-    } else {
-        fprintf(stderr,
-                "weir: the cache is full: from here on the oldest text is forgotten; the model "
-                "sees the last %s tokens\n",
-                window);
+        fprintf(stderr, "first%s%s and the ", state.sinks > 1 ? " " : "",
+                state.sinks > 1 ? sinks : "");
     }
+    fprintf(stderr, "last %s tokens\n", window);
 }

@@ -96,6 +96,21 @@ json_t *json_number(double x) { return isfinite(x) ? json_real(x) : json_null();
 /* ---- files ------------------------------------------------------------------------------------
  */
 
+weir_status output_check_path(const char *path, weir_error *error) {
+    struct stat info;
+    const char *slash = strrchr(path, '/');
+    char *folder = slash == NULL ? strdup(".") : strndup(path, (size_t)(slash - path) + 1);
+    bool good = folder != NULL && access(folder, W_OK | X_OK) == 0;
+    if (good && stat(path, &info) == 0 && S_ISDIR(info.st_mode)) {
+        errno = EISDIR;
+        good = false;
+    }
+    free(folder);
+    return good
+               ? WEIR_OK
+               : weir_error_set(error, WEIR_IO, "%s: cannot be written: %s", path, strerror(errno));
+}
+
 static weir_status file_failed(const output_file *out, weir_error *error) {
     return weir_error_set(error, WEIR_IO, "%s: cannot be written: %s", out->path, strerror(errno));
 }

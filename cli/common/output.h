@@ -27,6 +27,10 @@ json_t *json_word(const char *text); /* the same, NUL-terminated */
 /* null when x is not finite */
 json_t *json_number(double x);
 
+/* Whether a file can come to stand there, as far as can be known before: for what is written only
+ * at the end of long work. */
+weir_status output_check_path(const char *path, weir_error *error);
+
 /* A file that replaces `path` when committed. What is no regular file (a pipe, /dev/full) is
  * written in place. */
 typedef struct output_file {

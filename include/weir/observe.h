@@ -22,6 +22,21 @@ typedef enum weir_point {
 typedef void (*weir_observer_fn)(void *context, weir_point point, int layer, int64_t first,
                                  const float *data, int64_t rows, int64_t columns);
 
+/* The attention scores of one token in one layer, before the softmax. */
+typedef struct weir_scores {
+    int layer;
+    int64_t index;         /* the query's stream index */
+    const float *scores;   /* [heads, keys]: scale * q . k, pinned keys first, then recent ones */
+    int32_t heads;         /* query heads */
+    int32_t keys;          /* pinned + recent */
+    int64_t pinned_first;  /* stream index of the first pinned key */
+    int32_t pinned;        /* pinned keys: indices pinned_first ... pinned_first + pinned - 1 */
+    int64_t recent_first;  /* stream index of the first recent key; the last one is `index` */
+} weir_scores;
+
+/* Sees every query's scores, token by token, layer by layer within a chunk; borrowed. */
+typedef void (*weir_scores_fn)(void *context, const weir_scores *scores);
+
 #ifdef __cplusplus
 }
 #endif

@@ -222,6 +222,11 @@ WEIR_API void weir_stream_cancel(weir_stream *stream);
 /* NULL takes the observer away; without one the hook costs a comparison per layer. */
 WEIR_API void weir_stream_observe(weir_stream *stream, weir_observer_fn fn, void *context);
 
+/* The same for attention scores: they are computed a second time for the observer, into heads *
+ * (S + W) floats that this call takes (WEIR_MEMORY) and a NULL `fn` gives back. */
+WEIR_API weir_status weir_stream_observe_scores(weir_stream *stream, weir_scores_fn fn,
+                                                void *context, weir_error *error);
+
 #ifdef __cplusplus
 }
 #endif

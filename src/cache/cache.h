@@ -129,6 +129,9 @@ weir_status wr_cache_pin(wr_cache *cache, int64_t pinned, const wr_kernels *kern
  * token at `length` stands again. */
 int64_t wr_cache_reach(const wr_cache *cache);
 weir_status wr_cache_rewind(wr_cache *cache, int64_t length, weir_error *error);
+/* Take back the last token, which is about to be written again with the same key. Its own window is
+ * resident; that of the token before need not be, so this reaches one further than a rewind. */
+weir_status wr_cache_take_back(wr_cache *cache, weir_error *error);
 /* Whether two caches share their pools: one is the other's fork or mark, or they have an ancestor. */
 bool wr_cache_related(const wr_cache *a, const wr_cache *b);
 /* Become what `mark` (of a relative) is; the own past is dropped. On failure nothing changed. */

@@ -78,8 +78,14 @@ static bool load_ring(wr_cache *cache, wr_cache_group *group, wr_reader *reader)
         memcpy(group->ring[slot]->data, data, bytes);
         group->numbers[slot] = number;
     }
-    group->resident =
-        wr_max(group->resident, (newest - group->ring_pages + 1) * WR_PAGE_TOKENS);
+    /* Rows are intact only where their pages came, whatever the file says. */
+    int64_t oldest = newest + 1;
+    while (oldest > 0 && oldest > newest - group->ring_pages + 1 &&
+           group->numbers[(oldest - 1) % group->ring_pages] == oldest - 1)
+        oldest--;
+    int64_t from = wr_min(oldest * WR_PAGE_TOKENS, cache->length);
+    if (from > cache->options.pinned)
+        group->resident = wr_max(group->resident, from);
     return !reader->failed;
 }
 

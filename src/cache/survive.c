@@ -199,12 +199,12 @@ static void move_rows(wr_cache *cache, int64_t pinned, int64_t end, const wr_ker
 }
 
 /* Pages that pinning up to `pinned` takes in one group: new ones, and a copy of the last one when
- * a fork shares it. */
-static int64_t pages_to_pin(const wr_cache *cache, int32_t g, int64_t pinned, bool moves) {
+ * a fork shares it (rows are moved there now, or written later). */
+static int64_t pages_to_pin(const wr_cache *cache, int32_t g, int64_t pinned) {
     const wr_cache_group *group = &cache->groups[g];
     int64_t old = cache->options.pinned;
     int64_t pages = wr_pages_for(pinned) - wr_pages_for(old);
-    if (moves && old % WR_PAGE_TOKENS != 0 &&
+    if (old % WR_PAGE_TOKENS != 0 && wr_page_of(old) < group->pinned_pages &&
         wr_pool_shared(group->pinned_pool, group->pinned[wr_page_of(old)]))
         pages++;
     return pages;
@@ -228,7 +228,7 @@ weir_status wr_cache_pin(wr_cache *cache, int64_t pinned, const wr_kernels *kern
                               (long long)pinned, (long long)slots);
     bool moves = cache->length > old;
     for (int32_t g = 0; g < cache->group_count; g++) {
-        int64_t pages = pages_to_pin(cache, g, pinned, moves);
+        int64_t pages = pages_to_pin(cache, g, pinned);
         weir_status status = wr_pool_reserve(cache->groups[g].pinned_pool, pages, error);
         if (status != WEIR_OK)
             return status; /* what earlier groups reserved stays in their hand, for a later pin */
@@ -282,32 +282,26 @@ int64_t wr_cache_reach(const wr_cache *cache) {
     return high;
 }
 
-weir_status wr_cache_rewind(wr_cache *cache, int64_t length, weir_error *error) {
-    if (length < 0 || length > cache->length)
-        return weir_error_set(error, WEIR_USAGE,
-                              "cannot rewind to token %lld of a stream of %lld", (long long)length,
-                              (long long)cache->length);
-    if (length == cache->length)
-        return WEIR_OK;
-    if (!window_resident(cache, length))
-        return weir_error_set(error, WEIR_EVICTED,
-                              "cannot rewind to token %lld: its window has left the cache; the "
-                              "oldest that can be reached is %lld (set a mark to go further back)",
-                              (long long)length, (long long)wr_cache_reach(cache));
-    int64_t pinned = cache->options.pinned;
-    if (length < pinned) {
-        /* Pinned rows will be written again: pages that a fork shares must be copied first. */
-        for (int32_t g = 0; g < cache->group_count; g++) {
-            wr_cache_group *group = &cache->groups[g];
-            int64_t shared = 0;
-            for (int64_t p = wr_page_of(length); p < group->pinned_pages; p++)
-                shared += wr_pool_shared(group->pinned_pool, group->pinned[p]);
-            weir_status status = wr_pool_reserve(group->pinned_pool, shared, error);
-            if (status != WEIR_OK)
-                return status;
-            group->hand += shared;
-        }
+/* Pinned rows from `length` on will be written again: pages that a fork shares must be copied. */
+static weir_status reserve_rewritten(wr_cache *cache, int64_t length, weir_error *error) {
+    for (int32_t g = 0; g < cache->group_count; g++) {
+        wr_cache_group *group = &cache->groups[g];
+        int64_t shared = 0;
+        for (int64_t p = wr_page_of(length); p < group->pinned_pages; p++)
+            shared += wr_pool_shared(group->pinned_pool, group->pinned[p]);
+        weir_status status = wr_pool_reserve(group->pinned_pool, shared, error);
+        if (status != WEIR_OK)
+            return status; /* what earlier groups reserved stays in their hand */
+        group->hand += shared;
     }
+    return WEIR_OK;
+}
+
+static weir_status shorten(wr_cache *cache, int64_t length, weir_error *error) {
+    int64_t pinned = cache->options.pinned;
+    weir_status status = length < pinned ? reserve_rewritten(cache, length, error) : WEIR_OK;
+    if (status != WEIR_OK)
+        return status;
     int64_t first = length > pinned ? wr_cache_compute_first(cache, length - 1) : pinned;
     for (int32_t g = 0; g < cache->group_count; g++) {
         wr_cache_group *group = &cache->groups[g];
@@ -327,6 +321,26 @@ weir_status wr_cache_rewind(wr_cache *cache, int64_t length, weir_error *error) 
     cache->first = first;
     cache->prepared = 0;
     return WEIR_OK;
+}
+
+weir_status wr_cache_take_back(wr_cache *cache, weir_error *error) {
+    assert(cache->length > 0);
+    return shorten(cache, cache->length - 1, error);
+}
+
+weir_status wr_cache_rewind(wr_cache *cache, int64_t length, weir_error *error) {
+    if (length < 0 || length > cache->length)
+        return weir_error_set(error, WEIR_USAGE,
+                              "cannot rewind to token %lld of a stream of %lld", (long long)length,
+                              (long long)cache->length);
+    if (length == cache->length)
+        return WEIR_OK;
+    if (!window_resident(cache, length))
+        return weir_error_set(error, WEIR_EVICTED,
+                              "cannot rewind to token %lld: its window has left the cache; the "
+                              "oldest that can be reached is %lld (set a mark to go further back)",
+                              (long long)length, (long long)wr_cache_reach(cache));
+    return shorten(cache, length, error);
 }
 
 void wr_cache_skip_to(wr_cache *cache, int64_t length) {

@@ -32,6 +32,9 @@ struct wr_forward {
 
     weir_observer_fn observer;
     void *observer_context;
+    weir_scores_fn scores_fn;
+    void *scores_context;
+    float *scores; /* [heads, S + W] while there is a scores_fn */
 
     /* The chunk at hand. */
     wr_cache *cache;
@@ -102,6 +105,12 @@ void wr_forward_use_threads(wr_forward *forward, wr_threads *threads) {
 void wr_forward_observe(wr_forward *forward, weir_observer_fn fn, void *context) {
     forward->observer = fn;
     forward->observer_context = context;
+}
+
+void wr_forward_observe_scores(wr_forward *forward, weir_scores_fn fn, void *context, float *room) {
+    forward->scores_fn = fn;
+    forward->scores_context = context;
+    forward->scores = room;
 }
 
 static void show(const wr_forward *f, weir_point point, int layer, int64_t first,
@@ -295,33 +304,73 @@ static void rotate_task(void *context, int64_t begin, int64_t end, int worker) {
     }
 }
 
+/* What does not change from item to item. */
+static wr_attention attention_job(const wr_forward *f, int worker) {
+    const weir_model *m = f->model;
+    return (wr_attention){.heads = m->heads / m->kv_heads,
+                          .key_dim = m->key_dim,
+                          .value_dim = m->value_dim,
+                          .scale = m->attention_scale,
+                          .tile = WR_PAGE_TOKENS,
+                          .scratch = f->scratch + worker * f->scratch_floats};
+}
+
+/* One token of the chunk and one KV head, with the query heads that share it. */
+static void attend_one(const wr_forward *f, int32_t layer, int64_t i, int32_t head,
+                       wr_attention *job) {
+    const weir_model *m = f->model;
+    int32_t group = wr_cache_group_of(f->cache, layer);
+    const wr_cache_runs *view = &f->views[group * f->chunk + i];
+    int64_t query_head = i * m->heads + (int64_t)head * job->heads;
+    job->query_recent = f->q + query_head * m->key_dim;
+    job->query_pinned = (f->turned[i] ? f->q_pinned : f->q) + query_head * m->key_dim;
+    job->out = f->attended + query_head * m->value_dim;
+    wr_cache_offsets(f->cache, layer, head, &job->pinned, &job->recent);
+    job->pinned.runs = view->runs;
+    job->pinned.run_count = view->pinned;
+    job->recent.runs = view->runs + view->pinned;
+    job->recent.run_count = view->recent;
+    m->kernels->attend(job);
+}
+
 /* Item = KV head * count + token: neighbours read the same pages. */
 static void attend_task(void *context, int64_t begin, int64_t end, int worker) {
     const layer_step *step = context;
     wr_forward *f = step->f;
+    wr_attention job = attention_job(f, worker);
+    for (int64_t item = begin; item < end; item++)
+        attend_one(f, step->layer, item % f->count, (int32_t)(item / f->count), &job);
+}
+
+static int32_t count_keys(const wr_kv_run *runs, int32_t run_count) {
+    int32_t keys = 0;
+    for (int32_t i = 0; i < run_count; i++)
+        keys += runs[i].count;
+    return keys;
+}
+
+/* For the observer every query attends once more, now keeping its scores; the output is the same. */
+static void show_scores(wr_forward *f, int32_t layer) {
     const weir_model *m = f->model;
-    int32_t heads = m->heads / m->kv_heads;
-    int32_t group = wr_cache_group_of(f->cache, step->layer);
-    wr_attention job = {.heads = heads,
-                        .key_dim = m->key_dim,
-                        .value_dim = m->value_dim,
-                        .scale = m->attention_scale,
-                        .tile = WR_PAGE_TOKENS,
-                        .scratch = f->scratch + worker * f->scratch_floats};
-    for (int64_t item = begin; item < end; item++) {
-        int64_t i = item % f->count;
-        int32_t head = (int32_t)(item / f->count);
-        const wr_cache_runs *view = &f->views[group * f->chunk + i];
-        int64_t query = (i * m->heads + (int64_t)head * heads) * m->key_dim;
-        job.query_recent = f->q + query;
-        job.query_pinned = (f->turned[i] ? f->q_pinned : f->q) + query;
-        job.out = f->attended + (i * m->heads + (int64_t)head * heads) * m->value_dim;
-        wr_cache_offsets(f->cache, step->layer, head, &job.pinned, &job.recent);
-        job.pinned.runs = view->runs;
-        job.pinned.run_count = view->pinned;
-        job.recent.runs = view->runs + view->pinned;
-        job.recent.run_count = view->recent;
-        m->kernels->attend(&job);
+    wr_attention job = attention_job(f, 0);
+    for (int64_t i = 0; i < f->count; i++) {
+        const wr_cache_runs *view = &f->views[wr_cache_group_of(f->cache, layer) * f->chunk + i];
+        weir_scores seen = {.layer = layer,
+                            .index = f->first + i,
+                            .scores = f->scores,
+                            .heads = m->heads,
+                            .pinned = count_keys(view->runs, view->pinned)};
+        int32_t recent = count_keys(view->runs + view->pinned, view->recent);
+        int64_t pinned_end = wr_cache_pinned(f->cache);
+        pinned_end = pinned_end < seen.index + 1 ? pinned_end : seen.index + 1;
+        seen.keys = seen.pinned + recent;
+        seen.pinned_first = pinned_end - seen.pinned;
+        seen.recent_first = seen.index + 1 - recent;
+        for (int32_t head = 0; head < m->kv_heads; head++) {
+            job.scores = f->scores + (int64_t)head * job.heads * seen.keys;
+            attend_one(f, layer, i, head, &job);
+        }
+        f->scores_fn(f->scores_context, &seen);
     }
 }
 
@@ -345,6 +394,8 @@ static void run_attention(wr_forward *f, int32_t layer) {
          (int64_t)m->kv_heads * m->value_dim);
     run(f, f->count, f->count * m->width * 4, rotate_task, &step);
     run(f, f->count * m->kv_heads, attention_work(f), attend_task, &step);
+    if (f->scores_fn)
+        show_scores(f, layer);
     show(f, WEIR_POINT_ATTENTION, layer, f->first, f->attended, f->count,
          (int64_t)m->heads * m->value_dim);
     linear(f, f->attended, f->count, &(product){&block->out, f->added}, 1);

@@ -32,6 +32,8 @@ wr_forward *wr_forward_layout(wr_arena *arena, const weir_model *model, int64_t 
 /* The workers that compute (at most as many as at layout); borrowed. */
 void wr_forward_use_threads(wr_forward *forward, wr_threads *threads);
 void wr_forward_observe(wr_forward *forward, weir_observer_fn fn, void *context);
+/* `room`: [heads, S + W] floats, borrowed until another call; fn NULL: no more. */
+void wr_forward_observe_scores(wr_forward *forward, weir_scores_fn fn, void *context, float *room);
 
 /* Run `count` tokens, for which the cache is prepared, and write their keys and values. The caller
  * commits. Returns WEIR_CANCELLED, with nothing to be kept, once *cancel is true. */

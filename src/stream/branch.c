@@ -36,20 +36,32 @@ weir_status weir_stream_fork(weir_stream *stream, weir_stream **out, weir_error 
 
 /* --- Rewind ----------------------------------------------------------------------------------- */
 
+/* Whether the first `index` tokens have text; `begun`: whether those up to now have. */
+static bool text_before(const wr_past *past, const wr_vocab *vocab, int64_t index, bool begun) {
+    if (index > past->early_size)
+        return begun;
+    for (int64_t i = 0; i < index; i++)
+        if (wr_vocab_type(vocab, past->early[i]) != WR_TOKEN_CONTROL)
+            return begun;
+    return false;
+}
+
 /* What the text and sampling state was at `index` tokens: held text is gone, and the penalties look
  * back over the tokens that stand before. */
-static void forget_after(wr_past *past, int64_t index) {
-    int64_t window = wr_sampler_get(past->sampler)->penalty_window;
-    int64_t begin = index > window ? index - window : 0;
+static void forget_after(wr_past *past, const wr_vocab *vocab, int64_t index) {
+    int64_t begin = index > WEIR_MAX_PENALTY_WINDOW ? index - WEIR_MAX_PENALTY_WINDOW : 0;
+    int64_t history = wr_past_history_begin(past);
+    past->history_begin = history < index ? history : index; /* older ones were overwritten */
     past->index = index;
     past->hidden_ready = false;
     wr_sampler_forget(past->sampler, INT64_MAX);
     for (int64_t i = begin; i < index; i++)
-        if (wr_past_remembers(past, i))
+        if (wr_past_remembers(past, i, i + 1))
             wr_sampler_accept(past->sampler, wr_past_token(past, i));
-    past->detokenizer = (wr_detokenizer){.begun = index > 0 && past->detokenizer.begun};
+    bool begun = text_before(past, vocab, index, past->detokenizer.begun);
+    past->detokenizer = (wr_detokenizer){.begun = begun};
     if (past->tokenizer)
-        wr_tokenizer_reset(past->tokenizer, index == 0);
+        wr_tokenizer_reset(past->tokenizer, !begun);
     if (index == 0)
         past->text_begun = false;
 }
@@ -61,12 +73,21 @@ static weir_status rewind_recompute(weir_stream *stream, int64_t index, weir_err
     if (index < 0 || index > past->index)
         return weir_error_set(error, WEIR_USAGE, "cannot rewind to token %lld of a stream of %lld",
                               (long long)index, (long long)past->index);
-    if (index > 0 && !(wr_past_remembers(past, begin) && wr_past_remembers(past, index - 1)))
+    if (!wr_past_remembers(past, begin, index))
         return weir_error_set(error, WEIR_EVICTED,
                               "cannot rewind to token %lld: its window is no longer remembered",
                               (long long)index);
     past->stale = true;
     return WEIR_OK;
+}
+
+static weir_status rewind_cache(wr_past *past, int64_t index, weir_error *error) {
+    /* A file may bring fewer tokens than pages. */
+    if (index > 0 && index < past->index && !wr_past_remembers(past, index - 1, index))
+        return weir_error_set(error, WEIR_EVICTED,
+                              "cannot rewind to token %lld: it is no longer remembered",
+                              (long long)index);
+    return wr_cache_rewind(past->cache, index, error);
 }
 
 weir_status weir_stream_rewind(weir_stream *stream, int64_t index, weir_error *error) {
@@ -75,12 +96,12 @@ weir_status weir_stream_rewind(weir_stream *stream, int64_t index, weir_error *e
     if (stream->settings.policy == WEIR_RECOMPUTE)
         status = rewind_recompute(stream, index, error);
     else
-        status = wr_cache_rewind(past->cache, index, error);
+        status = rewind_cache(past, index, error);
     if (status != WEIR_OK)
         return status;
     bool all = index == past->index;
     bool ready = past->hidden_ready;
-    forget_after(past, index);
+    forget_after(past, stream->model->vocab, index);
     past->hidden_ready = all && ready && !past->stale;
     stream->logits_ready = stream->logits_ready && past->hidden_ready;
     return WEIR_OK;

@@ -12,15 +12,21 @@
 
 /* --- What is remembered of the tokens ----------------------------------------------------------- */
 
-bool wr_past_remembers(const wr_past *past, int64_t index) {
-    if (index < 0 || index >= past->index)
-        return false;
-    return index < past->early_size ||
-           (index >= past->history_begin && index >= past->index - past->history_size);
+int64_t wr_past_history_begin(const wr_past *past) {
+    int64_t begin = past->index - past->history_size;
+    return begin > past->history_begin ? begin : past->history_begin;
+}
+
+bool wr_past_remembers(const wr_past *past, int64_t begin, int64_t end) {
+    int64_t history = wr_past_history_begin(past);
+    if (begin >= end)
+        return true;
+    return begin >= 0 && end <= past->index &&
+           (end <= past->early_size || begin >= history || history <= past->early_size);
 }
 
 int32_t wr_past_token(const wr_past *past, int64_t index) {
-    assert(wr_past_remembers(past, index));
+    assert(wr_past_remembers(past, index, index + 1));
     return index < past->early_size ? past->early[index]
                                     : past->history[index % past->history_size];
 }
@@ -40,14 +46,15 @@ static weir_status cancelled(weir_stream *stream, weir_error *error) {
     return weir_error_set(error, WEIR_CANCELLED, "cancelled");
 }
 
-/* Compute a chunk and commit it to the cache; the last hidden state is kept. */
+/* Compute a chunk and commit it to the cache; the last hidden state is kept. The tokens that left
+ * the window are [evicted[0], evicted[1]). Fails only when cancelled. */
 static weir_status compute(weir_stream *stream, const int32_t *tokens, int64_t count,
-                           int64_t *first, int64_t *end, weir_error *error) {
+                           const atomic_bool *cancel, int64_t evicted[2]) {
     wr_past *past = &stream->past;
     wr_cache_prepare(past->cache, count);
-    if (wr_forward_chunk(stream->forward, past->cache, tokens, count, &stream->cancel) != WEIR_OK)
-        return cancelled(stream, error);
-    wr_cache_commit(past->cache, count, first, end);
+    if (wr_forward_chunk(stream->forward, past->cache, tokens, count, cancel) != WEIR_OK)
+        return WEIR_CANCELLED;
+    wr_cache_commit(past->cache, count, &evicted[0], &evicted[1]);
     memcpy(past->hidden, wr_forward_hidden(stream->forward, count - 1),
            (size_t)stream->model->width * sizeof *past->hidden);
     past->hidden_ready = true;
@@ -75,7 +82,9 @@ static weir_status recompute_window(weir_stream *stream, weir_error *error) {
             count = stream->settings.chunk;
         for (int64_t i = 0; i < count; i++)
             stream->pending[i] = wr_past_token(past, at + i);
-        status = compute(stream, stream->pending, count, &ignored[0], &ignored[1], error);
+        status = compute(stream, stream->pending, count, &stream->cancel, ignored);
+        if (status != WEIR_OK)
+            cancelled(stream, error);
         at += count;
     }
     past->stale = status != WEIR_OK;
@@ -91,9 +100,8 @@ static weir_status note_recompute(weir_stream *stream, const int32_t *tokens, in
     int64_t window = stream->settings.window;
     if (past->index + count <= window && !past->stale) {
         int64_t ignored[2];
-        weir_status status = compute(stream, tokens, count, &ignored[0], &ignored[1], error);
-        if (status != WEIR_OK)
-            return status;
+        if (compute(stream, tokens, count, &stream->cancel, ignored) != WEIR_OK)
+            return cancelled(stream, error);
     } else {
         past->stale = true;
         past->hidden_ready = false;
@@ -118,13 +126,15 @@ weir_status wr_stream_ready(weir_stream *stream, weir_error *error) {
         return WEIR_OK;
     if (stream->settings.policy == WEIR_RECOMPUTE)
         return recompute_window(stream, error);
-    /* After a rewind: the last token once more. Its row comes out with the bits it had. */
+    /* After a rewind: the last token once more. Its row comes out with the bits it had. Never
+     * cancelled: the token has been fed, and must not be half there. */
+    const atomic_bool never = false;
     int64_t ignored[2];
     bool border = wr_cache_border_pending(past->cache);
     int32_t token = wr_past_token(past, past->index - 1);
-    weir_status status = wr_cache_rewind(past->cache, past->index - 1, error);
+    weir_status status = wr_cache_take_back(past->cache, error);
     if (status == WEIR_OK)
-        status = compute(stream, &token, 1, &ignored[0], &ignored[1], error);
+        status = compute(stream, &token, 1, &never, ignored);
     if (status == WEIR_OK && border)
         wr_cache_border(past->cache);
     return status;
@@ -185,16 +195,14 @@ static weir_status score(weir_stream *stream, int64_t first, int64_t count, weir
 
 static weir_status feed_chunk(weir_stream *stream, const int32_t *tokens, int64_t count,
                               weir_error *error) {
-    int64_t first;
-    int64_t end;
+    int64_t evicted[2];
     if (stream->settings.policy == WEIR_RECOMPUTE)
         return note_recompute(stream, tokens, count, error);
-    weir_status status = compute(stream, tokens, count, &first, &end, error);
-    if (status != WEIR_OK)
-        return status;
+    if (compute(stream, tokens, count, &stream->cancel, evicted) != WEIR_OK)
+        return cancelled(stream, error);
     for (int64_t i = 0; i < count; i++)
         remember(&stream->past, tokens[i]);
-    tell_evicted(stream, first, end);
+    tell_evicted(stream, evicted[0], evicted[1]);
     return WEIR_OK;
 }
 
@@ -266,8 +274,24 @@ static weir_status feed_pending(weir_stream *stream, weir_error *error) {
     stream->pending_count = 0;
     if (count == 0)
         return WEIR_OK;
-    note_text_position(stream, stream->pending, count);
-    return feed_checked(stream, stream->pending, count, NULL, NULL, error);
+    weir_status status = feed_checked(stream, stream->pending, count, NULL, NULL, error);
+    if (status == WEIR_OK)
+        note_text_position(stream, stream->pending, count);
+    return status;
+}
+
+/* After the tokenizer: what waits is fed. Text that failed is lost; when it was the first, the next
+ * one is, with BOS and the space prefix as far as they are not there yet. */
+static weir_status end_text(weir_stream *stream, weir_status status, weir_error *error) {
+    wr_past *past = &stream->past;
+    weir_status rest = feed_pending(stream, status == WEIR_OK ? error : NULL);
+    if (status == WEIR_OK)
+        status = rest;
+    if (status != WEIR_OK && past->tokenizer && !past->detokenizer.begun)
+        wr_tokenizer_reset(past->tokenizer, true);
+    if (status != WEIR_OK && past->index == 0)
+        past->text_begun = false;
+    return status;
 }
 
 /* wr_token_emit: gather tokens until a chunk is full. */
@@ -299,16 +323,14 @@ weir_status weir_stream_feed_text(weir_stream *stream, const char *text, size_t 
     weir_status status = begin_text(stream, error);
     if (status == WEIR_OK)
         status = wr_tokenizer_feed(stream->past.tokenizer, text, size, false, gather, stream, error);
-    weir_status rest = feed_pending(stream, status == WEIR_OK ? error : NULL);
-    return status != WEIR_OK ? status : rest;
+    return end_text(stream, status, error);
 }
 
 weir_status weir_stream_flush(weir_stream *stream, weir_error *error) {
     if (!stream->past.tokenizer || wr_tokenizer_held(stream->past.tokenizer) == 0)
         return WEIR_OK;
     weir_status status = wr_tokenizer_flush(stream->past.tokenizer, gather, stream, error);
-    weir_status rest = feed_pending(stream, status == WEIR_OK ? error : NULL);
-    return status != WEIR_OK ? status : rest;
+    return end_text(stream, status, error);
 }
 
 weir_status weir_stream_border(weir_stream *stream, weir_error *error) {

@@ -9,6 +9,7 @@
  * when it is newer than this library; every number is checked even so.
  */
 #include <string.h>
+#include <unistd.h>
 
 #include "base/file.h"
 #include "stream/stream_private.h"
@@ -114,6 +115,21 @@ static weir_status check_envelope(loader *l) {
     return WEIR_OK;
 }
 
+/* A dense stream may be longer than the model was trained for, and says itself by how much: a file
+ * must not make us reserve what the machine cannot hold. */
+static weir_status check_size(const loader *l, const weir_stream_options *options) {
+    weir_plan plan;
+    weir_status status = weir_stream_plan(l->model, options, &plan, l->error);
+    long pages = sysconf(_SC_PHYS_PAGES);
+    long page = sysconf(_SC_PAGESIZE);
+    if (status == WEIR_OK && pages > 0 && page > 0 && plan.reserved_bytes / page > pages)
+        status = weir_error_set(l->error, WEIR_MEMORY,
+                                "%s: the saved stream needs %lld bytes of memory, more than this "
+                                "machine has",
+                                l->path, (long long)plan.reserved_bytes);
+    return status;
+}
+
 /* The file's policy, S and W, through the same checks as a person's options. */
 static weir_status load_settings(loader *l, wr_settings *out) {
     wr_reader *r = &l->reader;
@@ -139,7 +155,7 @@ static weir_status load_settings(loader *l, wr_settings *out) {
     weir_error inner;
     if (wr_settings_resolve(l->model, &o, out, &inner) != WEIR_OK)
         return damaged(l, inner.message);
-    return WEIR_OK;
+    return check_size(l, &o);
 }
 
 static bool read_tokens(loader *l, int64_t index, int64_t begin, int64_t count, int32_t *to,
@@ -184,6 +200,10 @@ static weir_status load_state(loader *l, weir_stream *stream) {
     past->index = (int64_t)index;
     if (!load_tokens(l, past))
         return damaged(l, "its tokens are out of range");
+    int64_t window = stream->settings.policy == WEIR_RECOMPUTE ? stream->settings.window : 1;
+    int64_t first = past->index > window ? past->index - window : 0;
+    if (!wr_past_remembers(past, first, past->index))
+        return damaged(l, "tokens that it needs are missing");
     past->hidden_ready = wr_read_u8(r) != 0;
     for (int32_t i = 0; past->hidden_ready && i < l->model->width; i++)
         past->hidden[i] = wr_read_f32(r);
@@ -208,7 +228,9 @@ static weir_status load_past(loader *l, weir_stream *stream) {
     bool recompute = stream->settings.policy == WEIR_RECOMPUTE;
     if (!recompute && wr_cache_length(past->cache) != past->index)
         return damaged(l, "its cache and its tokens disagree");
-    if (recompute && wr_cache_length(past->cache) > past->index)
+    int64_t window = stream->settings.window;
+    int64_t slid = past->index < window ? past->index : window;
+    if (recompute && !past->stale && wr_cache_length(past->cache) != slid)
         return damaged(l, "its cache and its tokens disagree");
     if (wr_reader_left(&l->reader) != 0)
         return damaged(l, "it is too long");

@@ -169,6 +169,11 @@ weir_status weir_stream_create(const weir_model *model, const weir_stream_option
     return WEIR_OK;
 }
 
+static size_t scores_bytes(const weir_stream *stream) {
+    return (size_t)stream->model->heads *
+           (size_t)(stream->settings.sinks + stream->settings.window) * sizeof(float);
+}
+
 void weir_stream_destroy(weir_stream *stream) {
     if (!stream)
         return;
@@ -176,11 +181,20 @@ void weir_stream_destroy(weir_stream *stream) {
     const weir_allocator *allocator = stream->has_allocator ? &copy : NULL;
     wr_cache_close(stream->past.cache);
     wr_threads_release(stream->threads);
+    wr_release(allocator, stream->scores, scores_bytes(stream));
     wr_arena_release(&stream->arena, allocator);
     wr_release(allocator, stream, sizeof *stream);
 }
 
 /* --- State ------------------------------------------------------------------------------------ */
+
+/* Under recompute a rewind needs the tokens of the window, and nothing else. */
+static int64_t reach_recompute(const wr_past *past, int64_t window) {
+    int64_t history = wr_past_history_begin(past);
+    if (history <= past->early_size)
+        return 0;
+    return history + window < past->index ? history + window : past->index;
+}
 
 void weir_stream_get_state(const weir_stream *stream, weir_stream_state *out) {
     const wr_past *past = &stream->past;
@@ -194,7 +208,7 @@ void weir_stream_get_state(const weir_stream *stream, weir_stream_state *out) {
         .window = window,
         .oldest = recompute ? slid : wr_cache_first(past->cache),
         .evicted = recompute ? slid : wr_cache_first(past->cache) - sinks,
-        .reachable = recompute ? slid : wr_cache_reach(past->cache),
+        .reachable = recompute ? reach_recompute(past, window) : wr_cache_reach(past->cache),
         .held = past->tokenizer ? wr_tokenizer_held(past->tokenizer) : 0,
         .reserved_bytes = stream->reserved_bytes,
     };
@@ -208,4 +222,19 @@ void weir_stream_cancel(weir_stream *stream) {
 
 void weir_stream_observe(weir_stream *stream, weir_observer_fn fn, void *context) {
     wr_forward_observe(stream->forward, fn, context);
+}
+
+weir_status weir_stream_observe_scores(weir_stream *stream, weir_scores_fn fn, void *context,
+                                       weir_error *error) {
+    const weir_allocator *allocator = wr_stream_allocator(stream);
+    if (fn && !stream->scores)
+        stream->scores = wr_allocate(allocator, scores_bytes(stream));
+    if (fn && !stream->scores)
+        return weir_error_set(error, WEIR_MEMORY, "no memory for attention scores");
+    if (!fn) {
+        wr_release(allocator, stream->scores, scores_bytes(stream));
+        stream->scores = NULL;
+    }
+    wr_forward_observe_scores(stream->forward, fn, context, stream->scores);
+    return WEIR_OK;
 }

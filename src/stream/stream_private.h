@@ -61,6 +61,7 @@ struct weir_stream {
     weir_evicted_fn evicted;
     void *evicted_context;
     int64_t reserved_bytes;
+    float *scores; /* [heads, S + W] while scores are observed */
     atomic_bool cancel;
 };
 
@@ -98,7 +99,10 @@ weir_status wr_stream_reserve(const weir_model *model, const wr_settings *settin
 /* feed.c */
 /* The token at `index`, which must be remembered. */
 int32_t wr_past_token(const wr_past *past, int64_t index);
-bool wr_past_remembers(const wr_past *past, int64_t index);
+/* Whether every token of [begin, end) is remembered. */
+bool wr_past_remembers(const wr_past *past, int64_t begin, int64_t end);
+/* Tokens from here on are in the history. */
+int64_t wr_past_history_begin(const wr_past *past);
 /* Make the last token's hidden state available (after a rewind, and under recompute). */
 weir_status wr_stream_ready(weir_stream *stream, weir_error *error);
 /* Pretend that tokens up to `index` came and went: see wr_cache_skip_to. For tests. */

@@ -20,7 +20,7 @@ static const int8_t iq4_values[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
                                       1,    13,   25,  38,  53,  69,  89,  113};
 static const int8_t mxfp4_values[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
 
-/* ---- blocks of 32: 16 bytes hold weights 0-15 in their low and 16-31 in their high halves ------ */
+/* ---- blocks of 32: 16 bytes hold weights 0-15 in their low and 16-31 in their high halves ---- */
 
 /* d * q: d, 32 signed bytes */
 static inline void decode_q8_0(const uint8_t *restrict b, float *restrict y) {
@@ -91,7 +91,7 @@ static inline void decode_mxfp4(const uint8_t *restrict b, float *restrict y) {
     for (int i = 0; i < 16; i++) y[16 + i] = d * (float)mxfp4_values[b[1 + i] >> 4];
 }
 
-/* ---- blocks of 256 ------------------------------------------------------------------------------ */
+/* ---- blocks of 256 --------------------------------------------------------------------------- */
 
 /* (d * s) * q - (dmin * m), s and m per 16 weights: 16 bytes of s (low) and m (high), 64 bytes of
  * 2-bit q (four planes of 32 share 32 bytes), d, dmin */
@@ -152,11 +152,13 @@ static inline void decode_q4_k(const uint8_t *restrict b, float *restrict y) {
         uint8_t s, m;
         q4_k_scale(b + 4, plane, &s, &m);
         const float scale = d * (float)s, offset = dmin * (float)m;
-        for (int i = 0; i < 32; i++) y[plane * 32 + i] = scale * (float)(q[i] >> shift & 15) - offset;
+        for (int i = 0; i < 32; i++)
+            y[plane * 32 + i] = scale * (float)(q[i] >> shift & 15) - offset;
     }
 }
 
-/* As Q4_K, with a fifth bit: d, dmin, 12 bytes of s and m, 32 bytes (bit p for plane p), 128 bytes */
+/* As Q4_K, with a fifth bit: d, dmin, 12 bytes of s and m, 32 bytes (bit p for plane p), 128
+ * bytes */
 static inline void decode_q5_k(const uint8_t *restrict b, float *restrict y) {
     const float d = half_at(b), dmin = half_at(b + 2);
     for (int plane = 0; plane < 8; plane++) {
@@ -196,7 +198,8 @@ static inline int iq4_xs_scale(const uint8_t *b, int plane) {
     return (low | high << 4) - 32;
 }
 
-/* (d * (s - 32)) * value[q], s per plane of 32: d, 2 + 4 bytes of s, 8 times 16 bytes as in IQ4_NL */
+/* (d * (s - 32)) * value[q], s per plane of 32: d, 2 + 4 bytes of s, 8 times 16 bytes as in
+ * IQ4_NL */
 static inline void decode_iq4_xs(const uint8_t *restrict b, float *restrict y) {
     const float d = half_at(b);
     for (int plane = 0; plane < 8; plane++) {
@@ -208,7 +211,8 @@ static inline void decode_iq4_xs(const uint8_t *restrict b, float *restrict y) {
     }
 }
 
-/* ---- rows ---------------------------------------------------------------------------------------- */
+/* ---- rows
+ * ---------------------------------------------------------------------------------------- */
 
 /* Formats with blocks: name, its decoder, weights and bytes per block. */
 #define WR_BLOCK_DECODERS(X)                                                                       \

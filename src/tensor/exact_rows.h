@@ -1,7 +1,7 @@
 /*
- * Members whose bits every table shares: rotation, cache rows. Plain C, compiled into each table with
- * that table's instructions; what is summed has an order of its own, so the compiler may use vectors
- * freely.
+ * Members whose bits every table shares: rotation, cache rows. Plain C, compiled into each table
+ * with that table's instructions; what is summed has an order of its own, so the compiler may use
+ * vectors freely.
  */
 #ifndef WR_EXACT_ROWS_H
 #define WR_EXACT_ROWS_H
@@ -33,7 +33,8 @@ static void rotate(float *y, const float *x, const float *cos_sin, int32_t heads
 
 enum { WR_KV_RUN = 32, WR_KV_SCALES = 32, WR_KV_SUMS = 8 };
 
-/* To the nearest integer, ties to even, for |x| < 2^22: what lies behind the point is rounded away. */
+/* To the nearest integer, ties to even, for |x| < 2^22: what lies behind the point is rounded
+ * away. */
 static inline float nearest(float x) { return (x + 0x1.8p23f) - 0x1.8p23f; }
 
 /* x / scale as an integer of 8 bits. The scale may be smaller than max|x| / 127 by half a place. */

@@ -47,7 +47,8 @@ static inline float float_of_half(uint16_t h) {
     uint32_t rest = h & 0x7fffu;
     if (rest > 0x7c00u) return float_of_bits(sign | 0x7fc00000u | rest << 13);
     if (rest == 0x7c00u) return float_of_bits(sign | 0x7f800000u);
-    /* The exponents' biases differ by 112; a product by a power of two also sets subnormals right. */
+    /* The exponents' biases differ by 112; a product by a power of two also sets subnormals
+     * right. */
     return float_of_bits(sign | float_bits(float_of_bits(rest << 13) * 0x1p112f));
 }
 

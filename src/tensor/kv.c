@@ -10,10 +10,14 @@ size_t wr_kv_row_bytes(wr_kv_type type, int32_t dim) {
     assert(dim > 0);
     size_t n = (size_t)dim;
     switch (type) {
-    case WR_KV_F32: return 4 * n;
-    case WR_KV_F16: return 2 * n;
-    case WR_KV_Q8_0: return (n + 31) / 32 * 2 + n;
-    case WR_KV_TYPES: break;
+    case WR_KV_F32:
+        return 4 * n;
+    case WR_KV_F16:
+        return 2 * n;
+    case WR_KV_Q8_0:
+        return (n + 31) / 32 * 2 + n;
+    case WR_KV_TYPES:
+        break;
     }
     assert(false && "a kv type");
     return 0;

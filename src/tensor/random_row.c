@@ -43,9 +43,7 @@ static int whole_between(source *from, int low, int high) { /* both included */
     return low + (int)(draw(from) % (uint32_t)(high - low + 1));
 }
 
-static int with_random_sign(source *from, int value) {
-    return draw(from) & 1u ? value : -value;
-}
+static int with_random_sign(source *from, int value) { return draw(from) & 1u ? value : -value; }
 
 /* Store a half; return what was stored. */
 static float put_half(uint8_t *to, double value) {
@@ -65,9 +63,10 @@ static double mean_square_of(const int8_t values[16]) {
     return sum / 16;
 }
 
-/* ---- blocks of 32: the codes are random bytes already ------------------------------------------- */
+/* ---- blocks of 32: the codes are random bytes already ---------------------------------------- */
 
-/* d * value, where the values' mean is not quite zero: so that the weights' is, d has either sign. */
+/* d * value, where the values' mean is not quite zero: so that the weights' is, d has either
+ * sign. */
 static void scale_lopsided(source *from, uint8_t *b, double deviation, double mean_square) {
     double d = block_scale(from, deviation, mean_square);
     put_half(b, draw(from) & 1u ? d : -d);
@@ -92,7 +91,7 @@ static void scale_mxfp4(source *from, uint8_t *b, double deviation) {
     b[0] = (uint8_t)(lower + 128 + upper);
 }
 
-/* ---- blocks of 256 ------------------------------------------------------------------------------ */
+/* ---- blocks of 256 --------------------------------------------------------------------------- */
 
 /* A minimum beside its scale that is nearly what makes the mean zero, within [0, most]. */
 static int minimum_near(source *from, int scale, int most) {
@@ -171,15 +170,33 @@ static void fill_iq4_xs(source *from, uint8_t *b, double deviation) {
 /* b holds random bytes; give it scales. */
 static void scale_block(wr_format format, source *from, uint8_t *b, double deviation) {
     switch (format) {
-    case WR_Q8_0: put_half(b, block_scale(from, deviation, 65536.0 / 12)); return;
-    case WR_Q4_0: scale_lopsided(from, b, deviation, off_centre(16)); return;
-    case WR_Q5_0: scale_lopsided(from, b, deviation, off_centre(32)); return;
-    case WR_Q4_1: scale_with_minimum(from, b, deviation, 16); return;
-    case WR_Q5_1: scale_with_minimum(from, b, deviation, 32); return;
-    case WR_IQ4_NL: scale_lopsided(from, b, deviation, mean_square_of(iq4_values)); return;
-    case WR_MXFP4: scale_mxfp4(from, b, deviation); return;
-    case WR_Q2_K: fill_q2_k(from, b, deviation); return;
-    case WR_Q3_K: fill_q3_k(from, b, deviation); return;
+    case WR_Q8_0:
+        put_half(b, block_scale(from, deviation, 65536.0 / 12));
+        return;
+    case WR_Q4_0:
+        scale_lopsided(from, b, deviation, off_centre(16));
+        return;
+    case WR_Q5_0:
+        scale_lopsided(from, b, deviation, off_centre(32));
+        return;
+    case WR_Q4_1:
+        scale_with_minimum(from, b, deviation, 16);
+        return;
+    case WR_Q5_1:
+        scale_with_minimum(from, b, deviation, 32);
+        return;
+    case WR_IQ4_NL:
+        scale_lopsided(from, b, deviation, mean_square_of(iq4_values));
+        return;
+    case WR_MXFP4:
+        scale_mxfp4(from, b, deviation);
+        return;
+    case WR_Q2_K:
+        fill_q2_k(from, b, deviation);
+        return;
+    case WR_Q3_K:
+        fill_q3_k(from, b, deviation);
+        return;
     case WR_Q4_K:
         put_q4_k_scales(from, b + 4);
         scale_pair(from, b, deviation, 16, 63);
@@ -188,11 +205,16 @@ static void scale_block(wr_format format, source *from, uint8_t *b, double devia
         put_q4_k_scales(from, b + 4);
         scale_pair(from, b, deviation, 32, 63);
         return;
-    case WR_Q6_K: fill_q6_k(from, b, deviation); return;
-    case WR_IQ4_XS: fill_iq4_xs(from, b, deviation); return;
+    case WR_Q6_K:
+        fill_q6_k(from, b, deviation);
+        return;
+    case WR_IQ4_XS:
+        fill_iq4_xs(from, b, deviation);
+        return;
     case WR_F32:
     case WR_F16:
-    case WR_BF16: break;
+    case WR_BF16:
+        break;
     }
     assert(false && "a format with blocks");
 }

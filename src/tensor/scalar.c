@@ -12,12 +12,14 @@
 #include "tensor/decode_blocks.h"
 #include "tensor/exact_rows.h"
 
-/* ---- decode ------------------------------------------------------------------------------------- */
+/* ---- decode ---------------------------------------------------------------------------------- */
 
 static void decode(wr_format format, const void *blocks, float *out, int64_t weights) {
     const uint8_t *b = blocks;
     switch (format) {
-    case WR_F32: memcpy(out, b, (size_t)weights * sizeof *out); return;
+    case WR_F32:
+        memcpy(out, b, (size_t)weights * sizeof *out);
+        return;
     case WR_F16:
         for (int64_t i = 0; i < weights; i++) out[i] = float_of_half(load_u16(b + 2 * i));
         return;
@@ -34,7 +36,7 @@ static void decode(wr_format format, const void *blocks, float *out, int64_t wei
     assert(false && "a format");
 }
 
-/* ---- products ----------------------------------------------------------------------------------- */
+/* ---- products -------------------------------------------------------------------------------- */
 
 /* sums[j mod 16] += w[j] * x[j] */
 static void multiply_into_lanes(const float *w, const float *x, int64_t n, float sums[WR_LANES]) {
@@ -82,7 +84,7 @@ static void matmul(const wr_matrix *w, int64_t row_begin, int64_t row_end, const
     }
 }
 
-/* ---- norms: the sums in double precision -------------------------------------------------------- */
+/* ---- norms: the sums in double precision ----------------------------------------------------- */
 
 static void rms_norm(float *y, const float *x, const float *weight, int64_t n, float epsilon) {
     double squares = 0;
@@ -103,7 +105,7 @@ static void layer_norm(float *y, const float *x, const float *weight, const floa
     }
 }
 
-/* ---- element by element ------------------------------------------------------------------------- */
+/* ---- element by element ---------------------------------------------------------------------- */
 
 static void add(float *y, const float *x, int64_t n) {
     for (int64_t i = 0; i < n; i++) y[i] += x[i];
@@ -130,7 +132,7 @@ static void gelu(float *y, const float *x, int64_t n) {
     }
 }
 
-/* ---- softmax ------------------------------------------------------------------------------------ */
+/* ---- softmax --------------------------------------------------------------------------------- */
 
 static float largest(const float *x, int64_t n) {
     float max = -INFINITY;

@@ -17,8 +17,8 @@ enum {
      * halves. No table has more. */
     WR_LANES = 16,
     WR_TILE_ROWS = WR_MATMUL_GRAIN, /* rows that matmul decodes together */
-    WR_TILE_COLUMNS = 512,          /* of a tile that is in the first cache at a time */
-    WR_TILE_BATCH = 48              /* inputs multiplied with them at a time */
+    WR_TILE_COLUMNS = 256,          /* of a tile that is in the first cache at a time */
+    WR_TILE_BATCH = 24              /* inputs multiplied with them at a time */
 };
 
 #define WR_GELU_ROOT 0.797884560802865355879892f /* sqrt(2 / pi) */

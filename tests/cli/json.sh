@@ -100,6 +100,11 @@ for field in reserved_bytes page_bytes scratch_bytes bytes_per_token slots sinks
 done
 "$weir" plan "$dir/big.gguf" --window 2044 >"$dir/words"
 ok 'plan in words' grep -q '79.5% less' "$dir/words"
+"$weir" plan "$dir/big.gguf" --policy dense --beyond --tokens 10000 --json >"$dir/plan"
+equal 'dense' "$(json "$dir/plan" kv_bytes)" "$(json "$dir/plan" dense_kv_bytes)"
+equal 'dense saves nothing' "$(json "$dir/plan" saved)" null
+"$weir" plan "$dir/big.gguf" --policy dense --json >"$dir/plan"
+equal 'dense: the trained context' "$(json "$dir/plan" slots)" 2048
 
 # info
 "$weir" info "$dir/big.gguf" --json >"$dir/info"

@@ -94,8 +94,8 @@ if [ -w /dev/full ]; then
   fails 'No space left' logits "$model" --tokens 1,2,3 --out /dev/full
   fails 'No space left' eval "$model" --text "$dir/text" --nll /dev/full
 fi
-got=0
-"$weir" run "$model" --prompt x -n 5 --save "$dir/none/saved" >"$dir/out" 2>"$dir/err" || got=$?
-equal 'nowhere to save' "$got" 1
-ok 'says where' grep -q "$dir/none/saved" "$dir/err"
+# Where nothing can be saved, no work begins.
+fails "$dir/none/saved" run "$model" --prompt x -n 5 --save "$dir/none/saved"
+fails "$dir" run "$model" --prompt x -n 5 --save "$dir"
+fails "$dir/none/saved" chat "$model" --save "$dir/none/saved"
 done_with

@@ -10,8 +10,8 @@ printf 'some text to read\n' >"$dir/text"
 refuses 'did you mean run?' rnu "$model"
 refuses 'weir --help' frobnicate
 refuses 'a command comes first' --json-please
-refuses 'which model?' run
-refuses 'which model?' eval --text "$dir/text"
+refuses 'needs a model' run
+refuses 'needs a model' eval --text "$dir/text"
 refuses 'one word too many' run "$model" hello
 refuses 'one word too many' info "$model" other.gguf
 
@@ -19,7 +19,6 @@ refuses 'one word too many' info "$model" other.gguf
 refuses 'did you mean --window?' run "$model" --widnow 8
 refuses '--help lists those' run "$model" --frobnicate
 refuses 'did you mean -n?' run "$model" -m 5
-refuses 'there is no option --plot' eval "$model" --text "$dir/text" --plot x.png
 refuses '--window needs a value: --window=N' run "$model" --window
 refuses '--window needs a value' run "$model" --window --sinks 4
 refuses '--prompt needs a value' run "$model" --prompt --json=1
@@ -93,6 +92,7 @@ refuses '--window and --cache' eval "$model" --text "$dir/text" --window 8 --cac
 refuses '--window and --cache' plan "$model" --window 8 --cache 12
 refuses '--prompt and --file' run "$model" --prompt x --file "$dir/text"
 refuses '--stop-at-end does not apply without -n -1' run "$model" --stop-at-end
+refuses '--stats does not apply with -n 0' run "$model" --prompt x -n 0 --stats 5
 refuses '--top-k does not apply with --temp 0' run "$model" --temp 0 --top-k 5
 refuses '--penalty-window does not apply' run "$model" --penalty-window 5
 refuses '--ask and --every belong together' run "$model" --file - --ask x
@@ -160,7 +160,7 @@ done
 for command in run chat eval tokenize info plan; do
   ok "help lists $command" grep -q "^  $command " "$dir/help"
 done
-for command in logits make-random serve probe; do
+for command in logits make-random; do
   ok "help does not list $command" not grep -q "^  $command" "$dir/help"
 done
 

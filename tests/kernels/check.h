@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "base/random.h"
 #include "tensor/kernels.h"
@@ -25,12 +26,30 @@
 
 enum { GUARD = 64, CANARY = 0xA5 };
 
-/* Memory between two guards, `offset` bytes past a multiple of 64. */
+/* Memory between two guards, `offset` bytes past a multiple of 64; or in front of a fence. */
 typedef struct guarded {
     uint8_t *base;
     size_t size, offset;
     void *data;
+    size_t mapped; /* bytes of a mapping whose last page is the fence; 0 without a fence */
 } guarded;
+
+/* Memory whose first byte beyond cannot even be read. */
+static inline guarded fenced_make(size_t size) {
+    const size_t page = 65536; /* a multiple of every page size there is */
+    const size_t room = (size + page - 1) / page * page;
+    guarded g = {.size = size, .mapped = room + page};
+    g.base = mmap(NULL, g.mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    assert_true(g.base != MAP_FAILED);
+    assert_int_equal(mprotect(g.base + room, page, PROT_NONE), 0);
+    g.data = g.base + room - size;
+    memset(g.data, 0xff, size);
+    return g;
+}
+
+static inline guarded fenced_floats(int64_t count) {
+    return fenced_make((size_t)count * sizeof(float));
+}
 
 /* Filled with 0xff: as floats, NaN; so what is read before it is written shows. */
 static inline guarded guarded_make(size_t size, size_t offset) {
@@ -60,6 +79,10 @@ static inline void guarded_check(const guarded *g) {
 }
 
 static inline void guarded_free(guarded *g) {
+    if (g->mapped > 0) {
+        munmap(g->base, g->mapped);
+        return;
+    }
     guarded_check(g);
     free(g->base);
 }

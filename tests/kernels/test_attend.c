@@ -31,7 +31,7 @@ static void lay_view(scene *s, int which, wr_kv_type type, int32_t runs) {
     *view = (wr_kv_view){.runs = s->runs[which], .run_count = runs, .type = type, .key_offset = 3};
     view->value_offset = 3 + 5 + PAGE_ROWS * wr_kv_row_bytes(type, s->job.key_dim);
     size_t end = view->value_offset + PAGE_ROWS * wr_kv_row_bytes(type, s->job.value_dim);
-    if (end > s->page_bytes) s->page_bytes = end;
+    if (runs > 0 && end > s->page_bytes) s->page_bytes = end;
 }
 
 static void write_row(wr_kv_type type, uint8_t *row, int32_t dim, uint64_t seed) {
@@ -43,10 +43,13 @@ static void write_row(wr_kv_type type, uint8_t *row, int32_t dim, uint64_t seed)
 static void fill_run(scene *s, int which, int32_t i, uint64_t seed) {
     const wr_kv_view *view = view_of(s, which);
     wr_kv_run *run = &s->runs[which][i];
-    uint8_t *page = (uint8_t *)s->pages.data + (size_t)(which * MAX_RUNS + i) * s->page_bytes;
+    /* The first recent run ends where the memory does. */
+    const int32_t at = which == 0 ? i : 2 * MAX_RUNS - 1 - i;
+    uint8_t *page = (uint8_t *)s->pages.data + (size_t)at * s->page_bytes;
     run->page = page;
     run->first = (int32_t)random_below(PAGE_ROWS);
     run->count = 1 + (int32_t)random_below((uint32_t)(PAGE_ROWS - run->first));
+    if (which == 1 && i == 0) run->count = PAGE_ROWS - run->first;
     const size_t key = wr_kv_row_bytes(view->type, s->job.key_dim);
     const size_t value = wr_kv_row_bytes(view->type, s->job.value_dim);
     for (int32_t j = run->first; j < run->first + run->count; j++) {
@@ -68,13 +71,13 @@ static void scene_make(scene *s, const shape *a, uint64_t seed) {
     job->tile = PAGE_ROWS;
     lay_view(s, 0, a->pinned_type, a->pinned_runs);
     lay_view(s, 1, a->type, a->recent_runs);
-    s->pages = guarded_make(2 * MAX_RUNS * s->page_bytes, 1);
+    s->pages = fenced_make(2 * MAX_RUNS * s->page_bytes);
     for (int which = 0; which < 2; which++) {
         const int32_t count = view_of(s, which)->run_count;
         for (int32_t i = 0; i < count; i++) {
             fill_run(s, which, i, seed + 1000u * (uint64_t)(which * MAX_RUNS + i));
         }
-        s->queries[which] = guarded_floats(a->heads * a->key_dim, 4);
+        s->queries[which] = fenced_floats(a->heads * a->key_dim);
         fill_normal(s->queries[which].data, a->heads * a->key_dim, seed + (uint64_t)which, 1);
     }
     job->query_pinned = a->pinned_runs > 0 ? s->queries[0].data : NULL;
@@ -99,7 +102,7 @@ static void scene_free(scene *s) {
     guarded_free(&s->scratch);
 }
 
-/* ---- the naive attention ------------------------------------------------------------------------ */
+/* ---- the naive attention --------------------------------------------------------------------- */
 
 typedef struct naive {
     double *scores, *out; /* of one head: [keys], [value_dim] */
@@ -174,7 +177,8 @@ static void check_against_naive(const char *name, const scene *s) {
         for (int64_t j = 0; j < s->keys; j++) {
             double ours = (double)scores[h * s->keys + j];
             if (!(fabs(ours - n.scores[j]) <= score_error)) {
-                fail_msg("%s: score %d of head %d is %g, not %g", name, (int)j, h, ours, n.scores[j]);
+                fail_msg("%s: score %d of head %d is %g, not %g", name, (int)j, h, ours,
+                         n.scores[j]);
             }
         }
         const double sink = s->job.sink_logit != NULL ? fabs((double)s->sink[h]) : 0;
@@ -191,7 +195,7 @@ static void check_against_naive(const char *name, const scene *s) {
     free(n.out);
 }
 
-/* ---- tests -------------------------------------------------------------------------------------- */
+/* ---- tests ----------------------------------------------------------------------------------- */
 
 static const int head_counts[] = {1, 2, 3, 4, 5, 8};
 static const int dims[] = {1, 7, 16, 33, 48, 64, 80, 128, 200};
@@ -277,7 +281,8 @@ static void attend_reads_as_kv_read_at(const wr_kernels *kernels) {
             t.runs[1][i].count = s.runs[1][i].count;
             for (int32_t j = 0; j < s.runs[1][i].count; j++) {
                 size_t row = (size_t)(s.runs[1][i].first + j) * 4;
-                uint8_t *page = (uint8_t *)t.pages.data + (size_t)(MAX_RUNS + i) * t.page_bytes;
+                uint8_t *page =
+                    (uint8_t *)t.pages.data + (t.runs[1][i].page - (uint8_t *)t.pages.data);
                 float x[512];
                 read_row(&s, 1, i, j, true, x);
                 memcpy(page + t.job.recent.key_offset + row * (size_t)a.key_dim, x,

@@ -31,10 +31,10 @@ static void for_each_shape(const wr_kernels *kernels, shape_test test) {
 
 static const char *name_of(wr_format format) { return wr_format_find((uint32_t)format)->name; }
 
-/* `rows` random rows, one byte off any alignment. */
+/* `rows` random rows, at whatever alignment their end on a fence gives. */
 static guarded random_rows(wr_format format, int64_t rows, int64_t columns, uint64_t seed) {
     const size_t size = wr_format_row_bytes(format, columns);
-    guarded g = guarded_make((size_t)rows * size, 1);
+    guarded g = fenced_make((size_t)rows * size);
     for (int64_t r = 0; r < rows; r++) {
         wr_format_random_row(format, seed, (uint64_t)r, 0.3f, columns,
                              (uint8_t *)g.data + (size_t)r * size);
@@ -42,7 +42,7 @@ static guarded random_rows(wr_format format, int64_t rows, int64_t columns, uint
     return g;
 }
 
-/* ---- decode ------------------------------------------------------------------------------------- */
+/* ---- decode ---------------------------------------------------------------------------------- */
 
 static void decodes_alike(const wr_kernels *kernels, wr_format format, int64_t columns) {
     guarded blocks = random_rows(format, 1, columns, 11);
@@ -80,12 +80,12 @@ static void decode_of_any_bytes_at(const wr_kernels *kernels) {
 }
 FOR_EACH_LEVEL(decode_of_any_bytes)
 
-/* ---- dot ---------------------------------------------------------------------------------------- */
+/* ---- dot ------------------------------------------------------------------------------------- */
 
 /* At most columns/8 + 8 roundings happen to any term: eight lanes are the fewest. */
 static void dot_is_near(const wr_kernels *kernels, wr_format format, int64_t columns) {
     guarded blocks = random_rows(format, 1, columns, 12);
-    guarded x = guarded_floats(columns, 4), weights = guarded_floats(columns, 0);
+    guarded x = fenced_floats(columns), weights = guarded_floats(columns, 0);
     fill_normal(x.data, columns, 3, 1);
     wr_kernels_get(WR_CPU_SCALAR)->decode(format, blocks.data, weights.data, columns);
     double expected = 0, size = 0;
@@ -109,7 +109,7 @@ static void dot_is_near_double_at(const wr_kernels *kernels) {
 }
 FOR_EACH_LEVEL(dot_is_near_double)
 
-/* ---- matmul ------------------------------------------------------------------------------------- */
+/* ---- matmul ---------------------------------------------------------------------------------- */
 
 /* One product: canaries between the rows of y too, and every number dot()'s. */
 typedef struct product {
@@ -131,8 +131,9 @@ static void check_product(const product *p) {
     const float *x = p->x.data, *y = p->y.data;
     for (int64_t b = 0; b < p->batch; b++) {
         for (int64_t r = 0; r < p->w.rows; r++) {
-            float expected = p->kernels->dot(p->w.format, (const uint8_t *)p->w.data + size * (size_t)r,
-                                             x + b * p->x_stride, p->w.columns);
+            float expected =
+                p->kernels->dot(p->w.format, (const uint8_t *)p->w.data + size * (size_t)r,
+                                x + b * p->x_stride, p->w.columns);
             float ours = y[b * p->y_stride + r];
             if (memcmp(&ours, &expected, sizeof ours) != 0) fail_product(p, r, b, ours, expected);
         }
@@ -147,8 +148,8 @@ static void check_product(const product *p) {
 /* All rows at once, then in pieces as threads would take them, the last first. */
 static void multiply_whole_and_split(product *p) {
     memset(p->y.data, 0xff, p->y.size);
-    p->kernels->matmul(&p->w, 0, p->w.rows, p->x.data, p->x_stride, p->batch, p->y.data, p->y_stride,
-                       p->scratch.data);
+    p->kernels->matmul(&p->w, 0, p->w.rows, p->x.data, p->x_stride, p->batch, p->y.data,
+                       p->y_stride, p->scratch.data);
     check_product(p);
     memset(p->y.data, 0xff, p->y.size);
     for (int64_t end = p->w.rows; end > 0;) {
@@ -168,7 +169,7 @@ static void multiply(const wr_kernels *kernels, wr_format format, int64_t rows, 
     product p = {.kernels = kernels, .w = {blocks.data, format, rows, columns}, .batch = batch};
     p.x_stride = columns + 3;
     p.y_stride = rows + 5;
-    p.x = guarded_floats(batch * p.x_stride - 3, 4);
+    p.x = fenced_floats(batch * p.x_stride - 3);
     p.y = guarded_floats(batch * p.y_stride - 5, 4);
     p.scratch = guarded_floats(wr_matmul_scratch(columns), 4);
     fill_normal(p.x.data, batch * p.x_stride - 3, 5, 1);

@@ -3,7 +3,7 @@
 
 #include <math.h>
 
-/* ---- norms -------------------------------------------------------------------------------------- */
+/* ---- norms ----------------------------------------------------------------------------------- */
 
 /* Input, weight, bias and output of a row of n. */
 typedef struct row {
@@ -11,7 +11,7 @@ typedef struct row {
 } row;
 
 static row row_make(int64_t n, double mean, double deviation) {
-    row r = {guarded_floats(n, 4), guarded_floats(n, 8), guarded_floats(n, 12), guarded_floats(n, 4)};
+    row r = {fenced_floats(n), fenced_floats(n), fenced_floats(n), guarded_floats(n, 4)};
     fill_normal(r.x.data, n, 21, deviation);
     for (int64_t i = 0; i < n; i++) ((float *)r.x.data)[i] += (float)mean;
     fill_normal(r.weight.data, n, 22, 1);
@@ -42,7 +42,8 @@ static void rms_norm_is_near_double_at(const wr_kernels *kernels) {
         double squares = 0;
         for (int64_t i = 0; i < n; i++) squares += (double)x[i] * (double)x[i];
         for (int64_t i = 0; i < n; i++) {
-            double expected = (double)x[i] / sqrt(squares / (double)n + (double)1e-5f) * (double)weight[i];
+            double expected =
+                (double)x[i] / sqrt(squares / (double)n + (double)1e-5f) * (double)weight[i];
             check_near("rms_norm", n, i, (double)y[i], expected, 4 * UNIT * fabs(expected));
         }
         kernels->rms_norm(r.x.data, x, weight, n, 1e-5f); /* in place */
@@ -82,7 +83,7 @@ static void layer_norm_is_near_double_at(const wr_kernels *kernels) {
 }
 FOR_EACH_LEVEL(layer_norm_is_near_double)
 
-/* ---- element by element ------------------------------------------------------------------------- */
+/* ---- element by element ---------------------------------------------------------------------- */
 
 static void sums_and_products_are_exact_at(const wr_kernels *kernels) {
     for (int k = 0; k < COUNT(sizes); k++) {
@@ -124,7 +125,9 @@ static void check_activation(const char *name, void (*kernel)(float *, const flo
 }
 
 static double silu_argument(double x) { return -x; }
-static double gelu_argument(double x) { return -2 * sqrt(2 / acos(-1)) * (x + 0.044715 * x * x * x); }
+static double gelu_argument(double x) {
+    return -2 * sqrt(2 / acos(-1)) * (x + 0.044715 * x * x * x);
+}
 
 static void activations_are_near_double_at(const wr_kernels *kernels) {
     for (int k = 0; k < COUNT(sizes); k++) {
@@ -134,13 +137,13 @@ static void activations_are_near_double_at(const wr_kernels *kernels) {
 }
 FOR_EACH_LEVEL(activations_are_near_double)
 
-/* ---- softmax ------------------------------------------------------------------------------------ */
+/* ---- softmax --------------------------------------------------------------------------------- */
 
 static void check_softmax(const wr_kernels *kernels, int64_t n, double deviation) {
     row r = row_make(n, 5, deviation);
     float *x = r.x.data;
     if (n > 2) x[1] = -INFINITY; /* a token that is ruled out */
-    double max = -INFINITY, sum = 0;
+    double max = (double)-INFINITY, sum = 0;
     for (int64_t i = 0; i < n; i++) max = fmax(max, (double)x[i]);
     for (int64_t i = 0; i < n; i++) sum += exp((double)x[i] - max);
     check_near("log_sum_exp", n, 0, kernels->log_sum_exp(x, n), max + log(sum), 1e-13 * (9 + max));
@@ -149,8 +152,10 @@ static void check_softmax(const wr_kernels *kernels, int64_t n, double deviation
     for (int64_t i = 0; i < n; i++) {
         double below = max - (double)x[i], expected = exp(-below) / sum;
         double ours = (double)((float *)r.y.data)[i];
-        if (isinf(below)) assert_true(ours == 0);
-        else check_near("softmax", n, i, ours, expected, (10 + 2 * below) * UNIT * expected + 1e-37);
+        if (isinf(below))
+            assert_true(ours == 0);
+        else
+            check_near("softmax", n, i, ours, expected, (10 + 2 * below) * UNIT * expected + 1e-37);
     }
     x[n - 1] = NAN;
     kernels->softmax(x, n);
@@ -166,7 +171,7 @@ static void softmax_is_near_double_at(const wr_kernels *kernels) {
 }
 FOR_EACH_LEVEL(softmax_is_near_double)
 
-/* ---- rotation ----------------------------------------------------------------------------------- */
+/* ---- rotation -------------------------------------------------------------------------------- */
 
 static void check_rotation(const wr_kernels *kernels, int32_t heads, int32_t dim, int32_t rotary,
                            wr_rotary_pairing pairing) {
@@ -206,7 +211,7 @@ static void rotate_is_near_double_at(const wr_kernels *kernels) {
 }
 FOR_EACH_LEVEL(rotate_is_near_double)
 
-/* ---- cache rows --------------------------------------------------------------------------------- */
+/* ---- cache rows ------------------------------------------------------------------------------ */
 
 /* Numbers of every size, and in some runs what float32 has of odd ones. */
 static void fill_odd(float *x, int32_t n, uint32_t round) {
@@ -226,7 +231,7 @@ static void kv_rows_are_scalars_at(const wr_kernels *kernels) {
         const wr_kv_type type = (wr_kv_type)(round / COUNT(sizes) % WR_KV_TYPES);
         const size_t size = wr_kv_row_bytes(type, dim);
         float x[1000];
-        guarded ours = guarded_make(size, 1), expected = guarded_make(size, 3);
+        guarded ours = fenced_make(size), expected = guarded_make(size, 3);
         guarded back = guarded_floats(dim, 4), expected_back = guarded_floats(dim, 8);
         fill_odd(x, dim, round);
         kernels->kv_write(type, ours.data, x, dim);

@@ -72,7 +72,7 @@ class Model:
 
 
 class Cache:
-    """Per layer, the unrotated keys and the values that a policy keeps: [slots, kv_heads, head_dim]."""
+    """Per layer, the unrotated keys and the values kept: [slots, kv_heads, head_dim]."""
 
     def __init__(self, model, sinks, window):
         empty = np.zeros((0, model.kv_heads, model.head_dim))

@@ -13,7 +13,9 @@ long as the trained context, and BOS is part of it.
     train_model.py export  --out DIR --gguf FILE
 
 `train` resumes from DIR/model.pt where there is one. The learning rate warms up, stays, and falls
-to zero over the last part of the given minutes; the log says how many steps that was.
+to zero over the last part of the given minutes; the log says how many steps that was. From step
+`--nudge-from` on, a small extra loss asks every head to rest `--sink` of its attention on BOS: a
+model this small hardly grows a sink by itself. models/README.md tells what was run.
 """
 
 import argparse
@@ -144,8 +146,8 @@ def rotation(positions, config):
 
 
 def rotate(x, cos_sin):
-    """Turns each pair (2i, 2i+1) of x [batch, heads, tokens, head_dim]. A product with a permutation
-    swaps the two of each pair, which is exact and faster than strided reads."""
+    """Turns each pair (2i, 2i+1) of x [batch, heads, tokens, head_dim]. A product with a
+    permutation swaps the two of each pair, which is exact and faster than strided reads."""
     cos, sin = (a.to(x.dtype) for a in cos_sin)
     swap = torch.eye(x.shape[-1], dtype=x.dtype).view(-1, 2, x.shape[-1]).flip(1).flatten(0, 1)
     return x * cos + (x @ swap) * sin
@@ -243,12 +245,15 @@ class Model(nn.Module):
             elif p.dim() == 2:
                 nn.init.normal_(p, std=0.05 if "embedding" in name else 0.5 * p.shape[1] ** -0.5)
 
-    def forward(self, tokens, stream=None):
+    def hidden(self, tokens, stream=None):
         turn = rotation(torch.arange(tokens.shape[1]), self.config)
         x = self.embedding(tokens)
         for block in self.blocks:
             x = block(x, turn, stream)
-        return F.linear(self.norm(x), self.embedding.weight)
+        return self.norm(x)
+
+    def forward(self, tokens, stream=None):
+        return F.linear(self.hidden(tokens, stream), self.embedding.weight)
 
     def loss(self, rows):
         logits = self(rows[:, :-1])
@@ -434,12 +439,19 @@ def report(model, out, state, held_out):
 # ---- export ------------------------------------------------------------------------------------
 
 def export(args):
-    import gguf
     model, saved = load(args.out)
-    c, vocabulary = model.config, load_vocabulary(args.out)
-    w = gguf.GGUFWriter(args.gguf, "llama")
-    w.add_name("weir small")
-    w.add_description("English children's stories; every stream begins with a trained sink token")
+    write_gguf(args.gguf, model, load_vocabulary(args.out), saved["state"]["tokens"],
+               name="weir small", space_prefix=True,
+               about="English children's stories; every stream begins with a trained sink token")
+
+
+def write_gguf(path, model, vocabulary, tokens, name, about, space_prefix):
+    """`vocabulary` answers like a SentencePieceProcessor; `tokens`: seen in training."""
+    import gguf
+    c = model.config
+    w = gguf.GGUFWriter(path, "llama")
+    w.add_name(name)
+    w.add_description(about)
     w.add_license("MIT")
     w.add_context_length(c.context)
     w.add_embedding_length(c.dim)
@@ -462,9 +474,9 @@ def export(args):
     w.add_eos_token_id(EOS)
     w.add_add_bos_token(True)
     w.add_add_eos_token(False)
-    w.add_add_space_prefix(True)
+    w.add_add_space_prefix(space_prefix)
     w.add_bool("weir.sink_token", True)
-    w.add_uint64("weir.training_tokens", saved["state"]["tokens"])
+    w.add_uint64("weir.training_tokens", tokens)
     names = {"attention_norm": "attn_norm", "attention.q": "attn_q", "attention.k": "attn_k",
              "attention.v": "attn_v", "attention.o": "attn_output", "ffn_norm": "ffn_norm",
              "gate": "ffn_gate", "up": "ffn_up", "down": "ffn_down"}
@@ -507,8 +519,7 @@ def main():
                             nudge_until=1_000_000).items():
         parser.add_argument(f"--{name.replace('_', '-')}", type=int, default=value)
     for name, value in dict(minutes=80.0, rate=6e-3, decay=0.25, weight_decay=0.1,
-                            embedding_scale=0.5,
-                            nudge=0.15, sink=0.5).items():
+                            embedding_scale=0.5, nudge=0.15, sink=0.5).items():
         parser.add_argument(f"--{name.replace('_', '-')}", type=float, default=value)
     parser.add_argument("--weights", type=float, nargs=3, default=[0.33, 0.42, 0.25],
                         help="shares of tiny, children, novels")
@@ -516,7 +527,7 @@ def main():
     parser.add_argument("--compile", action="store_true", help="torch.compile")
     parser.add_argument("--text", help="file to check instead of the held-out texts")
     parser.add_argument("--prompt", default="Once upon a time")
-    parser.add_argument("--gguf")
+    parser.add_argument("--gguf", help="file that export writes")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(args.threads)

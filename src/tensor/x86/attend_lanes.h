@@ -89,8 +89,8 @@ INLINE void score_run(wr_kv_type type, const tile_job *t, const int heads) {
 
 /* out[h][i ...] = shrink[h] * out[h][i ...] + sum_j weight[h][j] * value[j][i ...], for `vecs`
  * vectors, of which a single one may be a part. */
-INLINE void add_columns(wr_kv_type type, const tile_job *t, int32_t i, const int vecs,
-                        int32_t left, const int heads) {
+INLINE void add_columns(wr_kv_type type, const tile_job *t, int32_t i, const int vecs, int32_t left,
+                        const int heads) {
     const int32_t dim = t->job->value_dim;
     vec sums[ATTEND_HEADS][VALUE_VECS];
     for (int h = 0; h < heads; h++) {
@@ -114,8 +114,10 @@ INLINE void add_columns(wr_kv_type type, const tile_job *t, int32_t i, const int
     for (int h = 0; h < heads; h++) {
         float *out = t->out + (int64_t)h * dim + i;
         for (int v = 0; v < vecs; v++) {
-            if (left < LANES) v_store_part(out, sums[h][v], left);
-            else v_store(out + v * LANES, sums[h][v]);
+            if (left < LANES)
+                v_store_part(out, sums[h][v], left);
+            else
+                v_store(out + v * LANES, sums[h][v]);
         }
     }
 }
@@ -135,12 +137,13 @@ INLINE void add_values(wr_kv_type type, const tile_job *t, const int heads) {
     static void score_##type##_##heads(const tile_job *t) { score_run(WR_KV_##type, t, heads); }   \
     static void values_##type##_##heads(const tile_job *t) { add_values(WR_KV_##type, t, heads); }
 #if WR_WIDE_TILE
-#define INSTANCES(type)                                                                            \
-    INSTANCE(type, 1) INSTANCE(type, 2) INSTANCE(type, 3) INSTANCE(type, 4)
-#define TABLE(what, type) {what##_##type##_1, what##_##type##_2, what##_##type##_3, what##_##type##_4}
+#define INSTANCES(type) INSTANCE(type, 1) INSTANCE(type, 2) INSTANCE(type, 3) INSTANCE(type, 4)
+#define TABLE(what, type)                                                                          \
+    { what##_##type##_1, what##_##type##_2, what##_##type##_3, what##_##type##_4 }
 #else
 #define INSTANCES(type) INSTANCE(type, 1) INSTANCE(type, 2)
-#define TABLE(what, type) {what##_##type##_1, what##_##type##_2}
+#define TABLE(what, type)                                                                          \
+    { what##_##type##_1, what##_##type##_2 }
 #endif
 INSTANCES(F32)
 INSTANCES(F16)
@@ -174,7 +177,7 @@ static void weigh(running *at, int32_t head, int32_t count) {
     at->shrink[head] = old == max ? 1.0f : v_first(v_exp(v_all(old - max)));
     at->max[head] = max;
     vec sum = v_zero();
-    for EACH(i, count) {
+    for (int64_t i = 0; i < count; i += LANES) {
         vec a = v_exp(v_sub(load_up_to(scores + i, count - i), v_all(max)));
         store_up_to(scores + i, a, count - i);
         sum = v_add(sum, count - i < LANES ? v_load_part(scores + i, count - i) : a);

@@ -5,8 +5,8 @@
 
 #include "tensor/x86/simd_avx512.h"
 
-#include "tensor/x86/matmul_lanes.h"
 #include "tensor/x86/attend_lanes.h"
+#include "tensor/x86/matmul_lanes.h"
 
 const wr_kernels wr_kernels_avx512 = {
     .name = "avx512",

@@ -15,14 +15,14 @@
 #include "tensor/scalar.h"
 #include "tensor/x86/weights_lanes.h"
 
-/* ---- decode ------------------------------------------------------------------------------------- */
+/* ---- decode ---------------------------------------------------------------------------------- */
 
 #define DECODE_BLOCKS(NAME, name, block, bytes)                                                    \
     static void decode_row_##name(const uint8_t *b, float *out, int64_t n) {                       \
         for (; n > 0; n -= block, b += bytes) {                                                    \
             shared s;                                                                              \
             prepare_##name(b, &s);                                                                 \
-            for (int piece = 0; piece < block / 32; piece++, out += 32) {                          \
+            UNROLLED for (int piece = 0; piece < block / 32; piece++, out += 32) {                 \
                 vec w[PIECE_VECS];                                                                 \
                 weights_##name(b, piece, &s, w);                                                   \
                 for (int i = 0; i < PIECE_VECS; i++) v_store(out + i * LANES, w[i]);               \
@@ -44,17 +44,25 @@ static void decode(wr_format format, const void *blocks, float *out, int64_t wei
         WR_LANES_FLOATS(CASE)
 #undef CASE
 #define CASE(NAME, name, block, bytes)                                                             \
-    case WR_##NAME: decode_row_##name(b, out, weights); return;
+    case WR_##NAME:                                                                                \
+        decode_row_##name(b, out, weights);                                                        \
+        return;
         WR_LANES_FORMATS(CASE)
 #undef CASE
     }
     assert(false && "a format");
 }
 
-/* ---- one input: rows decoded in registers ------------------------------------------------------- */
+/* ---- one input: rows decoded in registers ---------------------------------------------------- */
 
 /* Rows whose sums run side by side, to hide the latency of an addition. */
 enum { ROWS_AT_ONCE = 4 };
+
+/* Ask for what the next rows have in the same place. (As a number: it may lie past the end.) */
+INLINE void fetch_ahead(const uint8_t *row, size_t stride, int64_t at) {
+    _mm_prefetch((const char *)((uintptr_t)row + ROWS_AT_ONCE * stride + (uintptr_t)at),
+                 _MM_HINT_T1);
+}
 
 #define DOT_FLOATS(NAME, whole, part, bytes)                                                       \
     INLINE void dot_rows_##NAME(const uint8_t *rows, size_t stride, const float *x, int64_t n,     \
@@ -63,6 +71,7 @@ enum { ROWS_AT_ONCE = 4 };
         for (; i + LANES <= n; i += LANES) {                                                       \
             for (int r = 0; r < count; r++) {                                                      \
                 vec w = whole(rows + (size_t)r * stride + i * bytes);                              \
+                fetch_ahead(rows + (size_t)r * stride, stride, i * bytes);                         \
                 sums[r] = v_fma(w, v_load(x + i), sums[r]);                                        \
             }                                                                                      \
         }                                                                                          \
@@ -79,7 +88,7 @@ WR_LANES_FLOATS(DOT_FLOATS)
     INLINE vec dot_block_##name(const uint8_t *b, const float *x, vec sum) {                       \
         shared s;                                                                                  \
         prepare_##name(b, &s);                                                                     \
-        for (int piece = 0; piece < block / 32; piece++, x += 32) {                                \
+        UNROLLED for (int piece = 0; piece < block / 32; piece++, x += 32) {                       \
             vec w[PIECE_VECS];                                                                     \
             weights_##name(b, piece, &s, w);                                                       \
             for (int i = 0; i < PIECE_VECS; i++) sum = v_fma(w[i], v_load(x + i * LANES), sum);    \
@@ -90,7 +99,9 @@ WR_LANES_FLOATS(DOT_FLOATS)
                                 int count, vec *sums) {                                            \
         for (int64_t i = 0; i < n; i += block, rows += bytes) {                                    \
             for (int r = 0; r < count; r++) {                                                      \
-                sums[r] = dot_block_##name(rows + (size_t)r * stride, x + i, sums[r]);             \
+                const uint8_t *b = rows + (size_t)r * stride;                                      \
+                for (int at = 0; at < bytes; at += 64) fetch_ahead(b, stride, at);                 \
+                sums[r] = dot_block_##name(b, x + i, sums[r]);                                     \
             }                                                                                      \
         }                                                                                          \
     }
@@ -125,7 +136,8 @@ typedef struct dot_pair {
 static dot_pair dot_functions(wr_format format) {
     switch (format) {
 #define CASE(NAME, ...)                                                                            \
-    case WR_##NAME: return (dot_pair){dot_one_##NAME, dot_four_##NAME};
+    case WR_##NAME:                                                                                \
+        return (dot_pair){dot_one_##NAME, dot_four_##NAME};
         WR_LANES_FLOATS(CASE)
         WR_LANES_FORMATS(CASE)
 #undef CASE
@@ -152,7 +164,7 @@ static void multiply_one(const wr_matrix *w, int64_t row_begin, int64_t row_end,
     for (; r < row_end; r++) functions.one(rows + (size_t)r * stride, stride, x, w->columns, y + r);
 }
 
-/* ---- many inputs: a tile of rows decoded once --------------------------------------------------- */
+/* ---- many inputs: a tile of rows decoded once ------------------------------------------------ */
 
 enum { TILE_ROWS_AT_ONCE = 4 };
 
@@ -219,15 +231,28 @@ INLINE void multiply_part(const part *p, const int inputs) {
 
 static void multiply_part_of(const part *p, int64_t inputs) {
     switch (inputs) {
-    case 1: multiply_part(p, 1); return;
-    case 2: multiply_part(p, 2); return;
-    case 3: multiply_part(p, 3); return;
+    case 1:
+        multiply_part(p, 1);
+        return;
+    case 2:
+        multiply_part(p, 2);
+        return;
+    case 3:
+        multiply_part(p, 3);
+        return;
 #if WR_WIDE_TILE
-    case 4: multiply_part(p, 4); return;
-    case 5: multiply_part(p, 5); return;
-    case 6: multiply_part(p, 6); return;
+    case 4:
+        multiply_part(p, 4);
+        return;
+    case 5:
+        multiply_part(p, 5);
+        return;
+    case 6:
+        multiply_part(p, 6);
+        return;
 #endif
-    default: assert(false && "at most MATMUL_INPUTS");
+    default:
+        assert(false && "at most MATMUL_INPUTS");
     }
 }
 

@@ -29,23 +29,23 @@ static inline vec v_exp(vec x) {
     return v_scale_by_power(v_add(series, v_all(1)), n);
 }
 
-/* for (...) over whole vectors; the rest of a row goes by v_load_part and v_store_part. */
-#define EACH(i, n) (int64_t i = 0; i < (n); i += LANES)
-
 static inline vec load_up_to(const float *p, int64_t left) {
     return left >= LANES ? v_load(p) : v_load_part(p, left);
 }
 static inline void store_up_to(float *p, vec a, int64_t left) {
-    if (left >= LANES) v_store(p, a);
-    else v_store_part(p, a, left);
+    if (left >= LANES)
+        v_store(p, a);
+    else
+        v_store_part(p, a, left);
 }
 
 static void rms_norm(float *y, const float *x, const float *weight, int64_t n, float epsilon) {
     wide squares = wide_zero();
-    for EACH(i, n) squares = wide_add_square(squares, load_up_to(x + i, n - i));
+    for (int64_t i = 0; i < n; i += LANES)
+        squares = wide_add_square(squares, load_up_to(x + i, n - i));
     const double mean = wide_sum(squares) / (double)n;
     const vec factor = v_all((float)(1.0 / sqrt(mean + (double)epsilon)));
-    for EACH(i, n) {
+    for (int64_t i = 0; i < n; i += LANES) {
         vec a = v_mul(load_up_to(x + i, n - i), factor);
         store_up_to(y + i, v_mul(a, load_up_to(weight + i, n - i)), n - i);
     }
@@ -54,9 +54,9 @@ static void rms_norm(float *y, const float *x, const float *weight, int64_t n, f
 static void layer_norm(float *y, const float *x, const float *weight, const float *bias, int64_t n,
                        float epsilon) {
     wide sum = wide_zero(), squares = wide_zero();
-    for EACH(i, n) sum = wide_add(sum, load_up_to(x + i, n - i));
+    for (int64_t i = 0; i < n; i += LANES) sum = wide_add(sum, load_up_to(x + i, n - i));
     const vec mean = v_all((float)(wide_sum(sum) / (double)n));
-    for EACH(i, n) {
+    for (int64_t i = 0; i < n; i += LANES) {
         vec a = v_sub(load_up_to(x + i, n - i), mean);
         if (n - i < LANES) { /* lanes beyond the row would add the mean's square */
             float kept[LANES];
@@ -67,7 +67,7 @@ static void layer_norm(float *y, const float *x, const float *weight, const floa
     }
     const double variance = wide_sum(squares) / (double)n;
     const vec factor = v_all((float)(1.0 / sqrt(variance + (double)epsilon)));
-    for EACH(i, n) {
+    for (int64_t i = 0; i < n; i += LANES) {
         vec a = v_mul(v_sub(load_up_to(x + i, n - i), mean), factor);
         a = v_mul(a, load_up_to(weight + i, n - i));
         if (bias != NULL) a = v_add(a, load_up_to(bias + i, n - i));
@@ -76,19 +76,20 @@ static void layer_norm(float *y, const float *x, const float *weight, const floa
 }
 
 static void add(float *y, const float *x, int64_t n) {
-    for EACH(i, n) {
+    for (int64_t i = 0; i < n; i += LANES) {
         store_up_to(y + i, v_add(load_up_to(y + i, n - i), load_up_to(x + i, n - i)), n - i);
     }
 }
 
 static void multiply(float *y, const float *x, int64_t n) {
-    for EACH(i, n) {
+    for (int64_t i = 0; i < n; i += LANES) {
         store_up_to(y + i, v_mul(load_up_to(y + i, n - i), load_up_to(x + i, n - i)), n - i);
     }
 }
 
 static void scale(float *y, float factor, int64_t n) {
-    for EACH(i, n) store_up_to(y + i, v_mul(load_up_to(y + i, n - i), v_all(factor)), n - i);
+    for (int64_t i = 0; i < n; i += LANES)
+        store_up_to(y + i, v_mul(load_up_to(y + i, n - i), v_all(factor)), n - i);
 }
 
 /* x / (1 + exp(u)) */
@@ -96,7 +97,7 @@ static inline vec gated(vec x, vec u) { return v_div(x, v_add(v_all(1), v_exp(u)
 
 /* u = -x */
 static void silu(float *y, const float *x, int64_t n) {
-    for EACH(i, n) {
+    for (int64_t i = 0; i < n; i += LANES) {
         vec a = load_up_to(x + i, n - i);
         store_up_to(y + i, gated(a, v_sub(v_zero(), a)), n - i);
     }
@@ -105,7 +106,7 @@ static void silu(float *y, const float *x, int64_t n) {
 /* u = -2 sqrt(2/pi) (x + 0.044715 x^3) */
 static void gelu(float *y, const float *x, int64_t n) {
     const vec root = v_all(-2 * WR_GELU_ROOT), cube = v_all(WR_GELU_CUBE);
-    for EACH(i, n) {
+    for (int64_t i = 0; i < n; i += LANES) {
         vec a = load_up_to(x + i, n - i);
         vec u = v_mul(v_mul(root, a), v_fma(v_mul(cube, a), a, v_all(1)));
         store_up_to(y + i, gated(a, u), n - i);
@@ -125,7 +126,7 @@ static inline float largest(const float *x, int64_t n) {
 static void softmax(float *x, int64_t n) {
     const vec max = v_all(largest(x, n));
     wide sum = wide_zero();
-    for EACH(i, n) {
+    for (int64_t i = 0; i < n; i += LANES) {
         vec a = v_exp(v_sub(load_up_to(x + i, n - i), max));
         store_up_to(x + i, a, n - i);
         sum = wide_add(sum, n - i < LANES ? v_load_part(x + i, n - i) : a);

@@ -10,7 +10,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "tensor/x86/fold4.h"
+#include "tensor/x86/lanes.h"
 
 enum {
     LANES = 8,
@@ -81,7 +81,8 @@ static inline wide wide_add(wide sum, vec a) {
 }
 static inline wide wide_add_square(wide sum, vec a) {
     wide b = wide_low_high(a);
-    return (wide){_mm256_fmadd_pd(b.low, b.low, sum.low), _mm256_fmadd_pd(b.high, b.high, sum.high)};
+    return (wide){_mm256_fmadd_pd(b.low, b.low, sum.low),
+                  _mm256_fmadd_pd(b.high, b.high, sum.high)};
 }
 static inline double wide_sum(wide a) {
     __m256d b = _mm256_add_pd(a.low, a.high);

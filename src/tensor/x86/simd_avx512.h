@@ -9,7 +9,7 @@
 #include <immintrin.h>
 #include <stdint.h>
 
-#include "tensor/x86/fold4.h"
+#include "tensor/x86/lanes.h"
 
 enum {
     LANES = 16,
@@ -72,7 +72,8 @@ static inline wide wide_add(wide sum, vec a) {
 }
 static inline wide wide_add_square(wide sum, vec a) {
     wide b = wide_low_high(a);
-    return (wide){_mm512_fmadd_pd(b.low, b.low, sum.low), _mm512_fmadd_pd(b.high, b.high, sum.high)};
+    return (wide){_mm512_fmadd_pd(b.low, b.low, sum.low),
+                  _mm512_fmadd_pd(b.high, b.high, sum.high)};
 }
 static inline double wide_sum(wide a) { return _mm512_reduce_add_pd(_mm512_add_pd(a.low, a.high)); }
 

@@ -10,9 +10,6 @@
 
 #include "tensor/decode_blocks.h"
 
-#define INLINE static inline __attribute__((always_inline))
-#define UNROLLED _Pragma("GCC unroll 8")
-
 /* Scale and minimum of up to 16 runs: w = d * q - m. */
 typedef struct shared {
     float d[16], m[16];
@@ -47,7 +44,7 @@ INLINE void coded(const uint8_t *q, code_table table, vec *w) {
     high_codes(q, table, w + VECS);
 }
 
-/* ---- blocks of 32 ------------------------------------------------------------------------------- */
+/* ---- blocks of 32 ---------------------------------------------------------------------------- */
 
 INLINE void prepare_d(const uint8_t *b, shared *s) { s->d[0] = half_at(b); }
 INLINE void prepare_d_m(const uint8_t *b, shared *s) {
@@ -117,7 +114,7 @@ INLINE void weights_q5_1(const uint8_t *b, int piece, const shared *s, vec *w) {
     scaled_less(high, s->d[0], s->m[0], w + VECS);
 }
 
-/* ---- blocks of 256 ------------------------------------------------------------------------------ */
+/* ---- blocks of 256 --------------------------------------------------------------------------- */
 
 INLINE void prepare_q2_k(const uint8_t *b, shared *s) {
     const float d = half_at(b + 80), dmin = half_at(b + 82);
@@ -133,9 +130,18 @@ INLINE void weights_q2_k(const uint8_t *b, int piece, const shared *s, vec *w) {
     }
 }
 
+/* Four bytes of scales at a time, as q3_k_scale and q4_k_scale read them one by one. */
 INLINE void prepare_q3_k(const uint8_t *b, shared *s) {
     const float d = half_at(b + 108);
-    for (int i = 0; i < 16; i++) s->d[i] = d * (float)q3_k_scale(b + 96, i);
+    const int first = (int)load_u32(b + 96), second = (int)load_u32(b + 100);
+    const int upper = (int)load_u32(b + 104);
+    __m128i low = _mm_setr_epi32(first, second, first >> 4, second >> 4);
+    __m128i high = _mm_setr_epi32(upper, upper >> 2, upper >> 4, upper >> 6);
+    low = bits_of(low, 0, 15);
+    high = _mm_slli_epi16(bits_of(high, 0, 3), 4);
+    vec all[VECS];
+    scaled(_mm_sub_epi8(_mm_or_si128(low, high), _mm_set1_epi8(32)), d, all);
+    for (int i = 0; i < VECS; i++) v_store(s->d + i * LANES, all[i]);
 }
 INLINE void weights_q3_k(const uint8_t *b, int piece, const shared *s, vec *w) {
     const uint8_t *q = b + 32 + piece / 4 * 32;
@@ -147,13 +153,17 @@ INLINE void weights_q3_k(const uint8_t *b, int piece, const shared *s, vec *w) {
     }
 }
 
-/* b at d, dmin and the 12 bytes, which Q4_K and Q5_K have alike. */
+/* d, dmin and the 12 bytes, which Q4_K and Q5_K have alike. */
 INLINE void prepare_q4_k(const uint8_t *b, shared *s) {
-    const float d = half_at(b), dmin = half_at(b + 2);
-    uint8_t scale[8], minimum[8];
-    for (int i = 0; i < 8; i++) q4_k_scale(b + 4, i, &scale[i], &minimum[i]);
-    for (int i = 0; i < 8; i++) s->d[i] = d * (float)scale[i];
-    for (int i = 0; i < 8; i++) s->m[i] = dmin * (float)minimum[i];
+    const uint32_t first = load_u32(b + 4), second = load_u32(b + 8), third = load_u32(b + 12);
+    const uint32_t six = 0x3f3f3f3fu, four = 0x0f0f0f0fu, upper = 0x30303030u;
+    const uint32_t scale = (third & four) | (first >> 2 & upper);
+    const uint32_t minimum = (third >> 4 & four) | (second >> 2 & upper);
+    __m128i q = _mm_setr_epi32((int)(first & six), (int)scale, (int)(second & six), (int)minimum);
+    __m256 scales = _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(q));
+    __m256 minima = _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_srli_si128(q, 8)));
+    _mm256_storeu_ps(s->d, _mm256_mul_ps(_mm256_set1_ps(half_at(b)), scales));
+    _mm256_storeu_ps(s->m, _mm256_mul_ps(_mm256_set1_ps(half_at(b + 2)), minima));
 }
 INLINE void weights_q4_k(const uint8_t *b, int piece, const shared *s, vec *w) {
     const uint8_t *q = b + 16 + piece / 2 * 32;

@@ -1,8 +1,16 @@
-/* The last two steps of a sum over lanes: (a0 + a2) + (a1 + a3), for one vector or four at once. */
-#ifndef WR_FOLD4_H
-#define WR_FOLD4_H
+/*
+ * What the templates and both vectors share: how code is unrolled, and the last two steps of a sum
+ * over lanes, (a0 + a2) + (a1 + a3), for one vector or four at once.
+ */
+#ifndef WR_LANES_H
+#define WR_LANES_H
 
 #include <immintrin.h>
+
+/* The templates are functions of constants (a format, a count of rows): inlined, they vanish, and
+ * arrays of vectors become registers. */
+#define INLINE static inline __attribute__((always_inline))
+#define UNROLLED _Pragma("GCC unroll 8")
 
 static inline float sum_of_4(__m128 a) {
     a = _mm_add_ps(a, _mm_movehl_ps(a, a));

@@ -1,0 +1,285 @@
+/*
+ * Interruptions: a call is cancelled from another thread, forks run at the same time, and a weight is
+ * not a number. The stream is at a token border and goes on with the bits that it would have had.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#include <math.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#include "model/network.h"
+#include "support/random_model.h"
+
+enum { LONG = 400000 };
+
+static random_model tiny;
+
+/* --- Cancelled from another thread -------------------------------------------------------------- */
+
+typedef struct canceller {
+    weir_stream *stream;
+    atomic_bool go;
+} canceller;
+
+static void *cancel_when_told(void *context) {
+    canceller *c = context;
+    while (!atomic_load(&c->go)) usleep(100);
+    weir_stream_cancel(c->stream);
+    return NULL;
+}
+
+static void tell_canceller(void *context, int64_t first, int64_t end) {
+    canceller *c = context;
+    (void)first;
+    if (end >= 1000) atomic_store(&c->go, true);
+}
+
+static void check_cancelled_feed(weir_stream_options options) {
+    weir_error error;
+    pthread_t thread;
+    canceller c = {.stream = NULL};
+    int32_t *tokens = malloc(LONG * sizeof *tokens);
+    assert_non_null(tokens);
+    random_tokens(tokens, 0, LONG);
+    options.evicted = tell_canceller;
+    options.evicted_context = &c;
+    c.stream = stream_make(tiny.model, &options);
+    assert_int_equal(pthread_create(&thread, NULL, cancel_when_told, &c), 0);
+    weir_status status = weir_stream_feed_tokens(c.stream, tokens, LONG, &error);
+    pthread_join(thread, NULL);
+    assert_refused(status, WEIR_CANCELLED, &error, "cancelled");
+    int64_t index = stream_state(c.stream).index;
+    assert_in_range(index, 1000, LONG - 1);
+    assert_int_equal(index % options.chunk, 0);
+    must(weir_stream_feed_tokens(c.stream, tokens + index, 333, &error), &error);
+    options.evicted = NULL;
+    weir_stream *fresh = stream_make(tiny.model, &options);
+    must(weir_stream_feed_tokens(fresh, tokens, index + 333, &error), &error);
+    assert_true(stream_bits(fresh) == stream_bits(c.stream));
+    weir_stream_destroy(fresh);
+    weir_stream_destroy(c.stream);
+    free(tokens);
+}
+
+static void test_cancelled_feed(void **state) {
+    (void)state;
+    weir_stream_options options = stream_options(WEIR_SINK, 4, 60);
+    check_cancelled_feed(options);
+    options.threads = 2;
+    options.chunk = 64;
+    check_cancelled_feed(options);
+}
+
+/* --- Cancelled before it begins ----------------------------------------------------------------- */
+
+static void test_cancelled_before(void **state) {
+    (void)state;
+    weir_error error;
+    weir_stream_options options = stream_options(WEIR_SINK, 4, 60);
+    weir_stream *stream = stream_make(tiny.model, &options);
+    weir_stream *fresh = stream_make(tiny.model, &options);
+    weir_generated made;
+    weir_generate generate = {.tokens = 10};
+    /* the first text of all: what comes instead is the first text */
+    weir_stream_cancel(stream);
+    assert_int_equal(weir_stream_feed_text(stream, "not this", 8, &error), WEIR_CANCELLED);
+    assert_int_equal(stream_state(stream).index, 0);
+    assert_int_equal(stream_state(stream).held, 0);
+    must(weir_stream_feed_text(stream, "once upon", 9, &error), &error);
+    must(weir_stream_feed_text(fresh, "once upon", 9, &error), &error);
+    assert_true(stream_bits(stream) == stream_bits(fresh));
+    assert_int_equal(stream_state(stream).index, stream_state(fresh).index);
+    /* generation: nothing was made, and what follows is the same */
+    weir_stream_cancel(stream);
+    assert_int_equal(weir_stream_generate(stream, &generate, NULL, NULL, &made, &error),
+                     WEIR_CANCELLED);
+    assert_int_equal(made.tokens, 0);
+    must(weir_stream_generate(stream, &generate, NULL, NULL, &made, &error), &error);
+    assert_int_equal(made.tokens, 10);
+    must(weir_stream_generate(fresh, &generate, NULL, NULL, NULL, &error), &error);
+    assert_true(stream_bits(stream) == stream_bits(fresh));
+    weir_stream_destroy(stream);
+    weir_stream_destroy(fresh);
+}
+
+/* Held text with the first space in it, lost at a flush. */
+static void test_cancelled_flush(void **state) {
+    (void)state;
+    weir_error error;
+    weir_stream_options options = stream_options(WEIR_SINK, 4, 60);
+    weir_stream *stream = stream_make(tiny.model, &options);
+    weir_stream *fresh = stream_make(tiny.model, &options);
+    must(weir_stream_feed_text(stream, "held", 4, &error), &error);
+    if (stream_state(stream).held > 0) {
+        int64_t index = stream_state(stream).index;
+        weir_stream_cancel(stream);
+        assert_int_equal(weir_stream_flush(stream, &error), WEIR_CANCELLED);
+        assert_int_equal(stream_state(stream).index, index);
+        must(weir_stream_feed_text(stream, "once", 4, &error), &error);
+        must(weir_stream_feed_text(fresh, "once", 4, &error), &error);
+        assert_true(stream_bits(stream) == stream_bits(fresh));
+    }
+    weir_stream_destroy(stream);
+    weir_stream_destroy(fresh);
+}
+
+static void test_cancelled_recompute(void **state) {
+    (void)state;
+    weir_error error;
+    const float *logits;
+    weir_stream_options options = stream_options(WEIR_RECOMPUTE, -1, 40);
+    weir_stream *stream = stream_make(tiny.model, &options);
+    weir_stream *fresh = stream_make(tiny.model, &options);
+    stream_feed(stream, 0, 100);
+    stream_feed(fresh, 0, 100);
+    weir_stream_cancel(stream);
+    assert_int_equal(weir_stream_logits(stream, &logits, &error), WEIR_CANCELLED);
+    assert_null(logits);
+    assert_int_equal(stream_state(stream).index, 100);
+    assert_true(stream_bits(stream) == stream_bits(fresh));
+    weir_stream_destroy(stream);
+    weir_stream_destroy(fresh);
+}
+
+/* --- Forks at the same time --------------------------------------------------------------------- */
+
+typedef struct runner {
+    weir_stream *stream;
+    int64_t first, end;
+    uint64_t bits;
+} runner;
+
+static void *run_on(void *context) {
+    runner *r = context;
+    weir_generate generate = {.tokens = 20};
+    stream_feed(r->stream, r->first, r->end);
+    weir_stream_generate(r->stream, &generate, NULL, NULL, NULL, NULL);
+    r->bits = stream_bits(r->stream);
+    return NULL;
+}
+
+static void test_forks_at_once(void **state) {
+    (void)state;
+    weir_error error;
+    for (int threads = 1; threads <= 2; threads++) {
+        weir_stream_options options = stream_options(WEIR_SINK, 36, 60);
+        options.threads = threads;
+        runner at_once[4], one_by_one[4];
+        for (int alone = 0; alone < 2; alone++) {
+            runner *runners = alone ? one_by_one : at_once;
+            pthread_t ids[4];
+            runners[0] = (runner){.stream = stream_make(tiny.model, &options), .end = 400};
+            stream_feed(runners[0].stream, 0, 34);
+            runners[0].first = 34;
+            for (int i = 1; i < 4; i++) {
+                runners[i] = (runner){.first = 1000 * i, .end = 1000 * i + 300};
+                must(weir_stream_fork(runners[i - 1].stream, &runners[i].stream, &error), &error);
+            }
+            for (int i = 0; i < 4; i++)
+                if (alone)
+                    run_on(&runners[i]);
+                else
+                    assert_int_equal(pthread_create(&ids[i], NULL, run_on, &runners[i]), 0);
+            for (int i = 0; i < 4 && !alone; i++) pthread_join(ids[i], NULL);
+            for (int i = 0; i < 4; i++) weir_stream_destroy(runners[i].stream);
+        }
+        for (int i = 0; i < 4; i++) assert_true(at_once[i].bits == one_by_one[i].bits);
+    }
+}
+
+/* --- Not a number --------------------------------------------------------------------------------*/
+
+/* A copy of the file with one float of the last norm replaced. */
+static void spoil_norm(random_model *out, float value) {
+    static uint8_t bytes[1 << 20];
+    weir_error error;
+    FILE *file = fopen(tiny.path, "rb");
+    assert_non_null(file);
+    size_t size = fread(bytes, 1, sizeof bytes, file);
+    fclose(file);
+    assert_true(size < sizeof bytes);
+    uint8_t *norm = memmem(bytes, size, tiny.model->final_norm.weight, 16 * sizeof(float));
+    assert_non_null(norm);
+    memcpy(norm + 5 * sizeof value, &value, sizeof value);
+    snprintf(out->path, sizeof out->path, "/tmp/weir-spoilt-%d.gguf", (int)getpid());
+    file = fopen(out->path, "wb");
+    assert_non_null(file);
+    assert_int_equal(fwrite(bytes, 1, size, file), size);
+    fclose(file);
+    must(weir_model_open(out->path, NULL, &out->model, &error), &error);
+}
+
+static bool no_text(void *context, int32_t token, const char *text, size_t size) {
+    (void)context;
+    (void)token;
+    (void)text;
+    (void)size;
+    fail_msg("text was made of NaN");
+    return true;
+}
+
+static weir_status no_row(void *context, int64_t index, const float *logits, int32_t n_vocab) {
+    (void)context;
+    (void)index;
+    (void)logits;
+    (void)n_vocab;
+    fail_msg("a row was handed over");
+    return WEIR_OK;
+}
+
+static void test_not_a_number(void **state) {
+    (void)state;
+    static const float values[] = {NAN, INFINITY};
+    weir_policy policies[] = {WEIR_SINK, WEIR_RECOMPUTE};
+    for (int i = 0; i < 4; i++) {
+        random_model spoilt;
+        weir_error error;
+        const float *logits;
+        int32_t token = 9;
+        weir_generated made;
+        weir_generate generate = {.tokens = 10};
+        spoil_norm(&spoilt, values[i % 2]);
+        weir_stream_options options = stream_options(policies[i / 2], 4, 60);
+        weir_stream *stream = stream_make(spoilt.model, &options);
+        stream_feed(stream, 0, 100);
+        assert_refused(weir_stream_logits(stream, &logits, &error), WEIR_NAN, &error, "weights");
+        assert_null(logits);
+        assert_refused(weir_stream_next(stream, &token, &error), WEIR_NAN, &error, "weights");
+        assert_refused(weir_stream_generate(stream, &generate, no_text, NULL, &made, &error),
+                       WEIR_NAN, &error, "weights");
+        assert_int_equal(made.tokens, 0);
+        assert_int_equal(stream_state(stream).index, 100);
+        assert_refused(weir_stream_feed_scored(stream, &token, 1, no_row, NULL, &error), WEIR_NAN,
+                       &error, "");
+        assert_int_equal(stream_state(stream).index, 101);
+        weir_stream_destroy(stream);
+        random_model_close(&spoilt);
+    }
+}
+
+static int set_up(void **state) {
+    (void)state;
+    weir_random_model shape = random_tiny();
+    random_model_open(&tiny, &shape, NULL);
+    return 0;
+}
+
+static int tear_down(void **state) {
+    (void)state;
+    random_model_close(&tiny);
+    return 0;
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_cancelled_feed), cmocka_unit_test(test_cancelled_before),
+        cmocka_unit_test(test_cancelled_flush), cmocka_unit_test(test_cancelled_recompute),
+        cmocka_unit_test(test_forks_at_once), cmocka_unit_test(test_not_a_number)};
+    return cmocka_run_group_tests_name("interruptions", tests, set_up, tear_down);
+}

@@ -108,7 +108,8 @@ WEIR_API weir_status weir_stream_feed_scored(weir_stream *stream, const int32_t 
                                              int64_t count, weir_logits_fn fn, void *context,
                                              weir_error *error);
 
-/* Append text, in pieces of any size: the tokens are those of the whole text. The first text of an
+/* Append text, in pieces of any size: the tokens are those of the whole text. When the call fails or
+ * is cancelled, what of this text had not become tokens of the stream is dropped. The first text of an
  * empty stream begins with BOS where the model adds one. A tail that later bytes could change is
  * held back until more text, a flush, a border or a request to generate comes. */
 WEIR_API weir_status weir_stream_feed_text(weir_stream *stream, const char *text, size_t size,
@@ -167,7 +168,9 @@ WEIR_API weir_status weir_stream_generate(weir_stream *stream, const weir_genera
 /* --- What survives ---------------------------------------------------------------------------- */
 
 /* Pin the first `count` tokens for ever: S becomes max(S, count) and S + W stays. Sink policy only;
- * allowed while nothing has been evicted (WEIR_EVICTED after that). */
+ * allowed while nothing has been evicted (WEIR_EVICTED after that). Rows that were written as recent
+ * ones are copied to pinned pages: later logits equal those of a stream that had this S from its
+ * beginning up to rounding, and to the bit when no token beyond the old S had been fed. */
 WEIR_API weir_status weir_stream_pin(weir_stream *stream, int64_t count, weir_error *error);
 
 /* A second stream with the same past: every page is shared until one of the two writes to it. The

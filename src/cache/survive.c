@@ -214,13 +214,13 @@ weir_status wr_cache_pin(wr_cache *cache, int64_t pinned, const wr_kernels *kern
                          weir_error *error) {
     int64_t old = cache->options.pinned;
     int64_t slots = old + cache->options.recent;
+    if (pinned <= old)
+        return WEIR_OK;
     if (cache->length > 0 && cache->first > old)
         return weir_error_set(error, WEIR_EVICTED,
                               "%lld tokens have been forgotten already: pin before the window "
                               "overflows",
                               (long long)(cache->first - old));
-    if (pinned <= old)
-        return WEIR_OK;
     if (pinned >= slots)
         return weir_error_set(error, WEIR_LIMIT,
                               "cannot pin %lld of %lld cache slots: at least one must stay for the "

@@ -128,6 +128,10 @@ INLINE void add_values(wr_kv_type type, const tile_job *t, const int heads) {
     for (; i + VALUE_VECS * LANES <= dim; i += VALUE_VECS * LANES) {
         add_columns(type, t, i, VALUE_VECS, LANES, heads);
     }
+    if (i + 2 * LANES <= dim) {
+        add_columns(type, t, i, 2, LANES, heads);
+        i += 2 * LANES;
+    }
     for (; i + LANES <= dim; i += LANES) add_columns(type, t, i, 1, LANES, heads);
     if (i < dim) add_columns(type, t, i, 1, dim - i, heads);
 }

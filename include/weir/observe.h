@@ -13,7 +13,8 @@ extern "C" {
 typedef enum weir_point {
     WEIR_POINT_EMBEDDING, /* [rows, width] what enters the first layer; layer -1 */
     WEIR_POINT_VALUE,     /* [rows, kv_heads * value_dim] values before they are cached */
-    WEIR_POINT_ATTENTION, /* [rows, heads * value_dim] what attention gave, before its output matrix */
+    WEIR_POINT_ATTENTION, /* [rows, heads * value_dim] what attention gave, before its output matrix
+                           */
     WEIR_POINT_LAYER,     /* [rows, width] hidden states that leave a layer */
     WEIR_POINT_FINAL      /* [rows, width] after the last norm; layer -1; only rows with logits */
 } weir_point;
@@ -25,13 +26,13 @@ typedef void (*weir_observer_fn)(void *context, weir_point point, int layer, int
 /* The attention scores of one token in one layer, before the softmax. */
 typedef struct weir_scores {
     int layer;
-    int64_t index;         /* the query's stream index */
-    const float *scores;   /* [heads, keys]: scale * q . k, pinned keys first, then recent ones */
-    int32_t heads;         /* query heads */
-    int32_t keys;          /* pinned + recent */
-    int64_t pinned_first;  /* stream index of the first pinned key */
-    int32_t pinned;        /* pinned keys: indices pinned_first ... pinned_first + pinned - 1 */
-    int64_t recent_first;  /* stream index of the first recent key; the last one is `index` */
+    int64_t index;        /* the query's stream index */
+    const float *scores;  /* [heads, keys]: scale * q . k, pinned keys first, then recent ones */
+    int32_t heads;        /* query heads */
+    int32_t keys;         /* pinned + recent */
+    int64_t pinned_first; /* stream index of the first pinned key */
+    int32_t pinned;       /* pinned keys: indices pinned_first ... pinned_first + pinned - 1 */
+    int64_t recent_first; /* stream index of the first recent key; the last one is `index` */
 } weir_scores;
 
 /* Sees every query's scores, token by token, layer by layer within a chunk; borrowed. */

@@ -60,8 +60,8 @@ typedef struct weir_stream_options {
     bool beyond;     /* dense policy: allow a capacity over the trained context */
     weir_cache_type cache_type;
     weir_eviction eviction;
-    int64_t chunk;   /* tokens computed together at most; 0: 128. Never changes a bit */
-    int32_t threads; /* 0: one per CPU. Never changes a bit */
+    int64_t chunk;           /* tokens computed together at most; 0: 128. Never changes a bit */
+    int32_t threads;         /* 0: one per CPU. Never changes a bit */
     weir_evicted_fn evicted; /* may be NULL; called between tokens, on the feeding thread */
     void *evicted_context;
     const weir_allocator *allocator; /* NULL: the model's */
@@ -74,12 +74,12 @@ WEIR_API weir_stream_options weir_stream_options_default(void);
 typedef struct weir_plan {
     weir_policy policy;
     int64_t sinks;
-    int64_t window;         /* dense: the capacity */
-    int64_t slots;          /* S + W */
-    int64_t kv_bytes;       /* keys and values of exactly S + W slots */
-    int64_t page_bytes;     /* pages that hold them, with rounding and slack for a chunk */
-    int64_t scratch_bytes;  /* everything else that lives with the stream */
-    int64_t reserved_bytes; /* page_bytes + scratch_bytes */
+    int64_t window;          /* dense: the capacity */
+    int64_t slots;           /* S + W */
+    int64_t kv_bytes;        /* keys and values of exactly S + W slots */
+    int64_t page_bytes;      /* pages that hold them, with rounding and slack for a chunk */
+    int64_t scratch_bytes;   /* everything else that lives with the stream */
+    int64_t reserved_bytes;  /* page_bytes + scratch_bytes */
     int64_t bytes_per_token; /* keys and values of one recent token */
 } weir_plan;
 
@@ -88,9 +88,8 @@ WEIR_API weir_status weir_stream_plan(const weir_model *model, const weir_stream
 
 /* Reserve everything and begin. WEIR_USAGE: an option is out of range or does not apply.
  * WEIR_LIMIT: S + W exceeds the trained context (the message has the largest W that fits). */
-WEIR_API weir_status weir_stream_create(const weir_model *model,
-                                        const weir_stream_options *options, weir_stream **out,
-                                        weir_error *error);
+WEIR_API weir_status weir_stream_create(const weir_model *model, const weir_stream_options *options,
+                                        weir_stream **out, weir_error *error);
 WEIR_API void weir_stream_destroy(weir_stream *stream); /* NULL is allowed */
 
 /* --- Feeding ---------------------------------------------------------------------------------- */
@@ -108,10 +107,10 @@ WEIR_API weir_status weir_stream_feed_scored(weir_stream *stream, const int32_t 
                                              int64_t count, weir_logits_fn fn, void *context,
                                              weir_error *error);
 
-/* Append text, in pieces of any size: the tokens are those of the whole text. When the call fails or
- * is cancelled, what of this text had not become tokens of the stream is dropped. The first text of an
- * empty stream begins with BOS where the model adds one. A tail that later bytes could change is
- * held back until more text, a flush, a border or a request to generate comes. */
+/* Append text, in pieces of any size: the tokens are those of the whole text. When the call fails
+ * or is cancelled, what of this text had not become tokens of the stream is dropped. The first text
+ * of an empty stream begins with BOS where the model adds one. A tail that later bytes could change
+ * is held back until more text, a flush, a border or a request to generate comes. */
 WEIR_API weir_status weir_stream_feed_text(weir_stream *stream, const char *text, size_t size,
                                            weir_error *error);
 WEIR_API weir_status weir_stream_flush(weir_stream *stream, weir_error *error);
@@ -168,9 +167,9 @@ WEIR_API weir_status weir_stream_generate(weir_stream *stream, const weir_genera
 /* --- What survives ---------------------------------------------------------------------------- */
 
 /* Pin the first `count` tokens for ever: S becomes max(S, count) and S + W stays. Sink policy only;
- * allowed while nothing has been evicted (WEIR_EVICTED after that). Rows that were written as recent
- * ones are copied to pinned pages: later logits equal those of a stream that had this S from its
- * beginning up to rounding, and to the bit when no token beyond the old S had been fed. */
+ * allowed while nothing has been evicted (WEIR_EVICTED after that). Rows that were written as
+ * recent ones are copied to pinned pages: later logits equal those of a stream that had this S from
+ * its beginning up to rounding, and to the bit when no token beyond the old S had been fed. */
 WEIR_API weir_status weir_stream_pin(weir_stream *stream, int64_t count, weir_error *error);
 
 /* A second stream with the same past: every page is shared until one of the two writes to it. The
@@ -202,13 +201,13 @@ WEIR_API weir_status weir_stream_load(const weir_model *model, const char *path,
 /* --- State ------------------------------------------------------------------------------------ */
 
 typedef struct weir_stream_state {
-    int64_t index;      /* tokens fed so far: the index of the next token */
-    int64_t evicted;    /* of them, no longer visible to the next token's predecessor */
-    int64_t sinks;      /* S */
-    int64_t window;     /* W; dense: the capacity */
-    int64_t oldest;     /* index of the oldest recent token still visible */
-    int64_t reachable;  /* weir_stream_rewind accepts every index from here on, and any up to S */
-    size_t held;        /* bytes of text held back */
+    int64_t index;     /* tokens fed so far: the index of the next token */
+    int64_t evicted;   /* of them, no longer visible to the next token's predecessor */
+    int64_t sinks;     /* S */
+    int64_t window;    /* W; dense: the capacity */
+    int64_t oldest;    /* index of the oldest recent token still visible */
+    int64_t reachable; /* weir_stream_rewind accepts every index from here on, and any up to S */
+    size_t held;       /* bytes of text held back */
     int64_t reserved_bytes;
 } weir_stream_state;
 

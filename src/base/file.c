@@ -60,10 +60,8 @@ weir_status wr_file_replace(const char *path, const void *data, size_t size,
                             const weir_allocator *allocator, weir_error *error) {
     wr_new_file *file;
     weir_status status = wr_new_file_open(path, allocator, &file, error);
-    if (status == WEIR_OK)
-        status = wr_new_file_write(file, data, size, error);
-    if (status == WEIR_OK)
-        status = wr_new_file_commit(file, error);
+    if (status == WEIR_OK) status = wr_new_file_write(file, data, size, error);
+    if (status == WEIR_OK) status = wr_new_file_commit(file, error);
     wr_new_file_close(file);
     return status;
 }

@@ -34,8 +34,7 @@ static int64_t kept(int64_t recent, int64_t window) {
 
 /* Pages that any `span` consecutive indices can touch, wherever they begin. */
 static int64_t ring_pages(const wr_cache_options *options, int64_t window) {
-    if (options->bounded)
-        return wr_pages_for(options->recent);
+    if (options->bounded) return wr_pages_for(options->recent);
     int64_t span = kept(options->recent, window) + options->chunk - 1;
     return wr_pages_for(span - 1) + 1;
 }
@@ -62,8 +61,7 @@ size_t wr_cache_token_bytes(const wr_cache_options *options) {
 /* The group of `layer`: the first layer with the same window leads it. */
 static int32_t leader_of(const wr_cache_shape *shape, int32_t layer) {
     int32_t leader = 0;
-    while (layer_window(shape, leader) != layer_window(shape, layer))
-        leader++;
+    while (layer_window(shape, leader) != layer_window(shape, layer)) leader++;
     return leader;
 }
 
@@ -78,8 +76,7 @@ size_t wr_cache_page_bytes(const wr_cache_options *options) {
     const wr_cache_shape *shape = &options->shape;
     size_t total = 0;
     for (int32_t layer = 0; layer < shape->layers; layer++) {
-        if (leader_of(shape, layer) != layer)
-            continue;
+        if (leader_of(shape, layer) != layer) continue;
         int32_t members = 0;
         for (int32_t other = layer; other < shape->layers; other++)
             members += leader_of(shape, other) == layer;
@@ -97,15 +94,13 @@ static void lay_group(wr_arena *arena, wr_cache_group *group, const wr_cache_opt
     wr_page **ring = wr_arena_take(arena, (size_t)pages, sizeof *ring);
     int64_t *numbers = wr_arena_take(arena, (size_t)pages, sizeof *numbers);
     wr_page **pinned = wr_arena_take(arena, (size_t)pinned_capacity, sizeof *pinned);
-    if (!group)
-        return;
+    if (!group) return;
     group->layer_window = window;
     group->ring_pages = (int32_t)pages;
     group->ring = ring;
     group->numbers = numbers;
     group->pinned = pinned;
-    for (int64_t i = 0; i < pages; i++)
-        numbers[i] = -1;
+    for (int64_t i = 0; i < pages; i++) numbers[i] = -1;
 }
 
 /* Sort layers into groups, in the order of their leaders. `cache` is NULL while measuring. */
@@ -118,8 +113,7 @@ static void lay_groups(wr_arena *arena, wr_cache *cache, const wr_cache_options 
         if (leader == layer)
             lay_group(arena, cache ? &cache->groups[next] : NULL, options,
                       layer_window(shape, layer), pinned_capacity);
-        if (!cache)
-            continue;
+        if (!cache) continue;
         cache->pinned_capacity = (int32_t)pinned_capacity;
         cache->group_of[layer] = leader == layer ? next++ : cache->group_of[leader];
         cache->place_of[layer] = cache->groups[cache->group_of[layer]].layers++;
@@ -156,12 +150,9 @@ wr_cache *wr_cache_layout(wr_arena *arena, const wr_cache_options *options) {
 static weir_status reserve_group(wr_cache_group *group, int64_t ring, int64_t pinned,
                                  weir_error *error) {
     weir_status status = wr_pool_reserve(group->recent_pool, ring, error);
-    if (status == WEIR_OK)
-        group->ring_reserved += ring;
-    if (status == WEIR_OK)
-        status = wr_pool_reserve(group->pinned_pool, pinned, error);
-    if (status == WEIR_OK)
-        group->hand += pinned;
+    if (status == WEIR_OK) group->ring_reserved += ring;
+    if (status == WEIR_OK) status = wr_pool_reserve(group->pinned_pool, pinned, error);
+    if (status == WEIR_OK) group->hand += pinned;
     return status;
 }
 
@@ -177,11 +168,10 @@ weir_status wr_cache_open(wr_cache *cache, const weir_allocator *allocator, weir
         if (status == WEIR_OK)
             status = wr_pool_create(pinned, allocator, &group->pinned_pool, error);
         if (status == WEIR_OK)
-            status = reserve_group(group, group->ring_pages, wr_pages_for(cache->options.pinned),
-                                   error);
+            status =
+                reserve_group(group, group->ring_pages, wr_pages_for(cache->options.pinned), error);
     }
-    if (status != WEIR_OK)
-        wr_cache_close(cache);
+    if (status != WEIR_OK) wr_cache_close(cache);
     return status;
 }
 
@@ -202,15 +192,12 @@ void wr_cache_drop_pages(wr_cache *cache) {
 }
 
 void wr_cache_close(wr_cache *cache) {
-    if (!cache)
-        return;
+    if (!cache) return;
     wr_cache_drop_pages(cache);
     for (int32_t g = 0; g < cache->group_count; g++) {
         wr_cache_group *group = &cache->groups[g];
-        if (group->recent_pool)
-            wr_pool_unreserve(group->recent_pool, group->ring_reserved);
-        if (group->pinned_pool)
-            wr_pool_unreserve(group->pinned_pool, group->hand);
+        if (group->recent_pool) wr_pool_unreserve(group->recent_pool, group->ring_reserved);
+        if (group->pinned_pool) wr_pool_unreserve(group->pinned_pool, group->hand);
         group->ring_reserved = group->hand = 0;
         wr_pool_release(group->recent_pool);
         wr_pool_release(group->pinned_pool);
@@ -239,12 +226,10 @@ static int64_t first_from(const wr_cache *cache, int64_t t, int64_t *next) {
     int64_t pinned = cache->options.pinned;
     int64_t oldest = wr_max(pinned, cache->floor);
     int64_t low = wr_max(oldest, t - cache->options.recent + 1);
-    if (!cache->options.by_message || low == oldest || start_of(cache, low) == low)
-        return low;
+    if (!cache->options.by_message || low == oldest || start_of(cache, low) == low) return low;
     int64_t begin = wr_max(oldest, start_of(cache, low));
     *next = wr_max(*next, low + 1);
-    while (*next <= t && start_of(cache, *next) != *next)
-        ++*next;
+    while (*next <= t && start_of(cache, *next) != *next) ++*next;
     return *next > t || *next - begin > cache->options.recent ? low : *next;
 }
 
@@ -254,8 +239,7 @@ int64_t wr_cache_compute_first(const wr_cache *cache, int64_t t) {
 }
 
 int64_t wr_cache_first_for(const wr_cache *cache, int64_t t) {
-    if (t >= cache->length)
-        return cache->firsts[t - cache->length];
+    if (t >= cache->length) return cache->firsts[t - cache->length];
     return t == cache->length - 1 ? cache->first : wr_cache_compute_first(cache, t);
 }
 
@@ -267,8 +251,7 @@ int64_t wr_cache_position(const wr_cache *cache, int64_t t) {
 
 static void own_pinned(wr_cache_group *group, int64_t page) {
     if (page < group->pinned_pages) {
-        if (wr_pool_own(group->pinned_pool, &group->pinned[page], true, true))
-            group->hand--;
+        if (wr_pool_own(group->pinned_pool, &group->pinned[page], true, true)) group->hand--;
         return;
     }
     assert(page == group->pinned_pages && group->hand > 0);
@@ -298,8 +281,7 @@ static void note_starts(wr_cache *cache, int64_t count) {
         else if (t - 1 >= cache->starts_resident)
             start = start_of(cache, t - 1);
         cache->starts[t % cache->starts_capacity] = start;
-        cache->starts_resident =
-            wr_max(cache->starts_resident, t - cache->starts_capacity + 1);
+        cache->starts_resident = wr_max(cache->starts_resident, t - cache->starts_capacity + 1);
     }
 }
 
@@ -318,8 +300,7 @@ void wr_cache_prepare(wr_cache *cache, int64_t count) {
             for (int64_t p = wr_page_of(recent_begin); p <= wr_page_of(end - 1); p++)
                 own_recent(group, p);
     }
-    if (cache->options.by_message)
-        note_starts(cache, count);
+    if (cache->options.by_message) note_starts(cache, count);
     cache->prepared = count;
     int64_t next = 0;
     for (int64_t i = 0; i < count; i++)
@@ -331,8 +312,7 @@ wr_cache_row wr_cache_row_at(const wr_cache *cache, int32_t layer, int64_t index
     const wr_cache_group *group = &cache->groups[cache->group_of[layer]];
     bool pinned = index < cache->options.pinned;
     int64_t number = wr_page_of(index);
-    const wr_page *page =
-        pinned ? group->pinned[number] : group->ring[number % group->ring_pages];
+    const wr_page *page = pinned ? group->pinned[number] : group->ring[number % group->ring_pages];
     wr_cache_row row;
     row.type = pinned ? wr_cache_pinned_type(cache) : cache->options.type;
     size_t key_bytes = wr_kv_row_bytes(row.type, shape->key_dim);
@@ -393,8 +373,8 @@ void wr_cache_view(const wr_cache *cache, int32_t group_index, int64_t t, wr_cac
         pinned_low = wr_max(0, wr_cache_position(cache, t) - window + 1);
         recent_low = wr_max(recent_low, t - window + 1);
     }
-    out->pinned = make_runs(out->runs, group->pinned, cache->pinned_capacity, pinned_low,
-                            pinned_high);
+    out->pinned =
+        make_runs(out->runs, group->pinned, cache->pinned_capacity, pinned_low, pinned_high);
     out->recent = make_runs(out->runs + out->pinned, group->ring, group->ring_pages,
                             wr_max(recent_low, cache->options.pinned), t + 1);
 }
@@ -404,8 +384,7 @@ static void offsets(const wr_cache *cache, int32_t layer, int32_t head, wr_kv_ty
     const wr_cache_shape *shape = &cache->options.shape;
     view->type = type;
     view->key_offset = wr_cache_key_offset(shape, cache->place_of[layer], head, type);
-    view->value_offset =
-        view->key_offset + wr_kv_row_bytes(type, shape->key_dim) * WR_PAGE_TOKENS;
+    view->value_offset = view->key_offset + wr_kv_row_bytes(type, shape->key_dim) * WR_PAGE_TOKENS;
 }
 
 void wr_cache_offsets(const wr_cache *cache, int32_t layer, int32_t head, wr_kv_view *pinned,

@@ -124,15 +124,16 @@ bool wr_cache_border_pending(const wr_cache *cache);
 weir_status wr_cache_pin(wr_cache *cache, int64_t pinned, const wr_kernels *kernels,
                          weir_error *error);
 
-/* wr_cache_rewind accepts every length from here on (and any up to S, unless a pin came after layers
- * with windows of their own had dropped what it pinned). A border that stood before the
+/* wr_cache_rewind accepts every length from here on (and any up to S, unless a pin came after
+ * layers with windows of their own had dropped what it pinned). A border that stood before the
  * token at `length` stands again. */
 int64_t wr_cache_reach(const wr_cache *cache);
 weir_status wr_cache_rewind(wr_cache *cache, int64_t length, weir_error *error);
 /* Take back the last token, which is about to be written again with the same key. Its own window is
  * resident; that of the token before need not be, so this reaches one further than a rewind. */
 weir_status wr_cache_take_back(wr_cache *cache, weir_error *error);
-/* Whether two caches share their pools: one is the other's fork or mark, or they have an ancestor. */
+/* Whether two caches share their pools: one is the other's fork or mark, or they have an ancestor.
+ */
 bool wr_cache_related(const wr_cache *a, const wr_cache *b);
 /* Become what `mark` (of a relative) is; the own past is dropped. On failure nothing changed. */
 weir_status wr_cache_return(wr_cache *cache, wr_cache *mark, weir_error *error);

@@ -17,7 +17,7 @@ typedef struct wr_cache_group {
     int64_t *numbers; /* [ring_pages] the page number in each slot, -1: none */
     int64_t resident; /* every recent row of indices [max(resident, S), length) is intact */
 
-    wr_page **pinned; /* [pinned_capacity] */
+    wr_page **pinned;     /* [pinned_capacity] */
     int32_t pinned_pages; /* taken so far */
     /* Pinned rows [gap_begin, gap_end) were no longer resident when they were pinned. Layers with a
      * window of their own never look at them again, unless a rewind would take them there. */
@@ -32,15 +32,15 @@ struct wr_cache {
     wr_cache_options options; /* pinned and recent are the current S and W */
     int32_t group_count;
     wr_cache_group *groups;
-    int32_t *group_of;    /* [layers] */
-    int32_t *place_of;    /* [layers] the layer's place inside its group's pages */
+    int32_t *group_of;       /* [layers] */
+    int32_t *place_of;       /* [layers] the layer's place inside its group's pages */
     int32_t pinned_capacity; /* pages that tables have room for: S + W tokens */
 
     int64_t length;
-    int64_t first;     /* b(length - 1) */
-    int64_t floor;     /* recent tokens below this were never there (wr_cache_skip_to) */
-    int64_t prepared;  /* tokens writable beyond length */
-    int64_t *firsts;   /* [chunk] b(t) of the prepared tokens */
+    int64_t first;    /* b(length - 1) */
+    int64_t floor;    /* recent tokens below this were never there (wr_cache_skip_to) */
+    int64_t prepared; /* tokens writable beyond length */
+    int64_t *firsts;  /* [chunk] b(t) of the prepared tokens */
 
     /* Message eviction: starts[j % starts_capacity] is where the message of token j begins. */
     int64_t *starts;

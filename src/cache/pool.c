@@ -31,8 +31,7 @@ weir_status wr_pool_create(size_t page_bytes, const weir_allocator *allocator, w
                            weir_error *error) {
     wr_pool *pool = wr_allocate_array(allocator, 1, sizeof *pool);
     *out = pool;
-    if (!pool)
-        return weir_error_set(error, WEIR_MEMORY, "no memory for a page pool");
+    if (!pool) return weir_error_set(error, WEIR_MEMORY, "no memory for a page pool");
     if (allocator) {
         pool->allocator = *allocator;
         pool->has_allocator = true;
@@ -65,13 +64,11 @@ static void trim(wr_pool *pool) {
 }
 
 void wr_pool_release(wr_pool *pool) {
-    if (!pool)
-        return;
+    if (!pool) return;
     pthread_mutex_lock(&pool->lock);
     int left = --pool->references;
     pthread_mutex_unlock(&pool->lock);
-    if (left > 0)
-        return;
+    if (left > 0) return;
     assert(pool->reserved == 0 && "every holder gave its reservation back");
     trim(pool);
     assert(pool->made == 0 && "every page came back");
@@ -86,8 +83,7 @@ size_t wr_pool_page_bytes(const wr_pool *pool) { return pool->page_bytes; }
 static bool make_page(wr_pool *pool) {
     size_t size = block_bytes(pool->page_bytes);
     wr_page *page = wr_allocate(allocator_of(pool), size);
-    if (!page)
-        return false;
+    if (!page) return false;
     /* Cleared, so that a snapshot never writes foreign memory, and paid for now, not per token. */
     memset(page, 0, size);
     page->data = (uint8_t *)page + 64;
@@ -101,18 +97,18 @@ weir_status wr_pool_reserve(wr_pool *pool, int64_t pages, weir_error *error) {
     pthread_mutex_lock(&pool->lock);
     pool->reserved += pages;
     bool enough = true;
-    while (enough && pool->made < pool->reserved)
-        enough = make_page(pool);
+    while (enough && pool->made < pool->reserved) enough = make_page(pool);
     if (!enough) {
         pool->reserved -= pages;
         trim(pool);
     }
     pthread_mutex_unlock(&pool->lock);
     if (!enough)
-        return weir_error_set(error, WEIR_MEMORY,
-                              "no memory for %lld cache pages of %zu bytes: choose a smaller window "
-                              "or a smaller cache type",
-                              (long long)pages, pool->page_bytes);
+        return weir_error_set(
+            error, WEIR_MEMORY,
+            "no memory for %lld cache pages of %zu bytes: choose a smaller window "
+            "or a smaller cache type",
+            (long long)pages, pool->page_bytes);
     return WEIR_OK;
 }
 
@@ -150,8 +146,7 @@ void wr_pool_hold(wr_pool *pool, wr_page *page) {
 
 /* Called with the lock held. */
 static void drop(wr_pool *pool, wr_page *page) {
-    if (--page->references > 0)
-        return;
+    if (--page->references > 0) return;
     if (page->given) {
         pool->reserved--;
         page->given = false;
@@ -162,8 +157,7 @@ static void drop(wr_pool *pool, wr_page *page) {
 }
 
 void wr_pool_drop(wr_pool *pool, wr_page *page) {
-    if (!page)
-        return;
+    if (!page) return;
     pthread_mutex_lock(&pool->lock);
     drop(pool, page);
     pthread_mutex_unlock(&pool->lock);
@@ -184,8 +178,7 @@ bool wr_pool_own(wr_pool *pool, wr_page **slot, bool keep, bool give) {
         /* The copy is made under the lock: once our reference is gone, the last other holder may
          * write to the page. */
         wr_page *page = take(pool, give);
-        if (keep)
-            memcpy(page->data, old->data, pool->page_bytes);
+        if (keep) memcpy(page->data, old->data, pool->page_bytes);
         drop(pool, old);
         *slot = page;
     }

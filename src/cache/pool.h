@@ -7,9 +7,9 @@
  *     pages made = free + in use >= reserved          (the invariant)
  *
  * A stream's table never names more pages than the stream has reserved, and a shared page is named
- * by several tables; so distinct pages in use never exceed what is reserved, and copy on write finds
- * a free page. A page that was "given" carries its own reservation with it (pinned pages, which
- * outlive the stream that wrote them while a fork still reads them).
+ * by several tables; so distinct pages in use never exceed what is reserved, and copy on write
+ * finds a free page. A page that was "given" carries its own reservation with it (pinned pages,
+ * which outlive the stream that wrote them while a fork still reads them).
  */
 #ifndef WR_POOL_H
 #define WR_POOL_H
@@ -50,7 +50,8 @@ void wr_pool_drop(wr_pool *pool, wr_page *page); /* NULL is allowed */
 bool wr_pool_shared(wr_pool *pool, const wr_page *page);
 
 /* *slot is a page that the caller holds: afterwards it is one that nobody else holds, with the same
- * bytes when `keep`. Returns true when a new page was taken (with `give`, from the caller's hand). */
+ * bytes when `keep`. Returns true when a new page was taken (with `give`, from the caller's hand).
+ */
 bool wr_pool_own(wr_pool *pool, wr_page **slot, bool keep, bool give);
 
 #endif

@@ -8,8 +8,7 @@
 #include "cache/cache_private.h"
 
 static int64_t saved_starts(const wr_cache *cache) {
-    if (!cache->options.by_message)
-        return 0;
+    if (!cache->options.by_message) return 0;
     return cache->length - wr_max(cache->starts_resident, 0);
 }
 
@@ -21,12 +20,10 @@ static void save_group(const wr_cache_group *group, wr_writer *writer) {
     for (int32_t i = 0; i < group->pinned_pages; i++)
         wr_write_bytes(writer, group->pinned[i]->data, wr_pool_page_bytes(group->pinned_pool));
     uint32_t used = 0;
-    for (int32_t i = 0; i < group->ring_pages; i++)
-        used += group->numbers[i] >= 0;
+    for (int32_t i = 0; i < group->ring_pages; i++) used += group->numbers[i] >= 0;
     wr_write_u32(writer, used);
     for (int32_t i = 0; i < group->ring_pages; i++) {
-        if (group->numbers[i] < 0)
-            continue;
+        if (group->numbers[i] < 0) continue;
         wr_write_u64(writer, (uint64_t)group->numbers[i]);
         wr_write_bytes(writer, group->ring[i]->data, wr_pool_page_bytes(group->recent_pool));
     }
@@ -42,8 +39,7 @@ void wr_cache_save(const wr_cache *cache, wr_writer *writer) {
     for (int64_t t = cache->length - starts; t < cache->length; t++)
         wr_write_u64(writer, (uint64_t)cache->starts[t % cache->starts_capacity]);
     wr_write_u32(writer, (uint32_t)cache->group_count);
-    for (int32_t g = 0; g < cache->group_count; g++)
-        save_group(&cache->groups[g], writer);
+    for (int32_t g = 0; g < cache->group_count; g++) save_group(&cache->groups[g], writer);
 }
 
 static weir_status damaged(weir_error *error, const char *what) {
@@ -69,11 +65,9 @@ static bool load_ring(wr_cache *cache, wr_cache_group *group, wr_reader *reader)
     for (uint32_t i = 0; i < count && !reader->failed; i++) {
         int64_t number = read_index(reader, 0, newest);
         const void *data = wr_read_bytes(reader, bytes);
-        if (!data || number <= newest - group->ring_pages)
-            continue;
+        if (!data || number <= newest - group->ring_pages) continue;
         int64_t slot = number % group->ring_pages;
-        if (group->numbers[slot] >= 0)
-            return false;
+        if (group->numbers[slot] >= 0) return false;
         group->ring[slot] = wr_pool_take(group->recent_pool, false);
         memcpy(group->ring[slot]->data, data, bytes);
         group->numbers[slot] = number;
@@ -84,8 +78,7 @@ static bool load_ring(wr_cache *cache, wr_cache_group *group, wr_reader *reader)
            group->numbers[(oldest - 1) % group->ring_pages] == oldest - 1)
         oldest--;
     int64_t from = wr_min(oldest * WR_PAGE_TOKENS, cache->length);
-    if (from > cache->options.pinned)
-        group->resident = wr_max(group->resident, from);
+    if (from > cache->options.pinned) group->resident = wr_max(group->resident, from);
     return !reader->failed;
 }
 
@@ -97,8 +90,7 @@ static bool load_pinned(wr_cache *cache, wr_cache_group *group, wr_reader *reade
     size_t bytes = wr_pool_page_bytes(group->pinned_pool);
     for (int64_t i = 0; i < count; i++) {
         const void *data = wr_read_bytes(reader, bytes);
-        if (!data)
-            return false;
+        if (!data) return false;
         group->pinned[i] = wr_pool_take(group->pinned_pool, true);
         group->pinned_pages++;
         group->hand--;
@@ -110,41 +102,35 @@ static bool load_pinned(wr_cache *cache, wr_cache_group *group, wr_reader *reade
 /* Every page of the last token's window must be there. */
 static bool window_complete(const wr_cache *cache, const wr_cache_group *group) {
     int64_t low = wr_max(cache->first, cache->options.pinned);
-    if (group->layer_window > 0)
-        low = wr_max(low, cache->length - group->layer_window);
-    if (low >= cache->length)
-        return true;
-    if (low < group->resident)
-        return false;
+    if (group->layer_window > 0) low = wr_max(low, cache->length - group->layer_window);
+    if (low >= cache->length) return true;
+    if (low < group->resident) return false;
     for (int64_t p = wr_page_of(low); p * WR_PAGE_TOKENS < cache->length; p++)
-        if (group->numbers[p % group->ring_pages] != p)
-            return false;
+        if (group->numbers[p % group->ring_pages] != p) return false;
     return true;
 }
 
 static bool load_starts(wr_cache *cache, wr_reader *reader) {
     int64_t count = read_index(reader, 0, cache->length);
-    if (!cache->options.by_message)
-        return count == 0;
+    if (!cache->options.by_message) return count == 0;
     int64_t begin = cache->length - count;
     cache->starts_resident = wr_max(begin, cache->length - cache->starts_capacity);
     int64_t previous = 0;
     for (int64_t t = begin; t < cache->length && !reader->failed; t++) {
         int64_t start = read_index(reader, previous, t);
         previous = start;
-        if (t >= cache->starts_resident)
-            cache->starts[t % cache->starts_capacity] = start;
+        if (t >= cache->starts_resident) cache->starts[t % cache->starts_capacity] = start;
     }
-    int64_t low = wr_max(wr_max(cache->options.pinned, cache->floor),
-                         cache->length - cache->options.recent);
+    int64_t low =
+        wr_max(wr_max(cache->options.pinned, cache->floor), cache->length - cache->options.recent);
     return low >= cache->starts_resident || low >= cache->length;
 }
 
 weir_status wr_cache_load(wr_cache *cache, wr_reader *reader, weir_error *error) {
     const int64_t far = INT64_MAX / 4; /* room for sums of indices */
     cache->length = read_index(reader, 0, cache->options.bounded ? cache->options.recent : far);
-    int64_t first = read_index(reader, cache->options.pinned,
-                               wr_max(cache->length, cache->options.pinned));
+    int64_t first =
+        read_index(reader, cache->options.pinned, wr_max(cache->length, cache->options.pinned));
     cache->floor = read_index(reader, 0, cache->length);
     cache->border_pending = wr_read_u8(reader) != 0;
     if (reader->failed || !load_starts(cache, reader) || reader->failed)

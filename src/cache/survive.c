@@ -12,8 +12,7 @@
 
 int32_t wr_cache_complete_pages(const wr_cache *cache) {
     int64_t written = wr_min(cache->length, cache->options.pinned);
-    if (written == cache->options.pinned)
-        return (int32_t)wr_pages_for(written);
+    if (written == cache->options.pinned) return (int32_t)wr_pages_for(written);
     return (int32_t)(written / WR_PAGE_TOKENS);
 }
 
@@ -39,13 +38,11 @@ static void adopt_pinned(wr_cache_group *to, const wr_cache_group *from, int32_t
 
 static void adopt_ring(wr_cache_group *to, const wr_cache_group *from) {
     int64_t newest = -1;
-    for (int32_t i = 0; i < from->ring_pages; i++)
-        newest = wr_max(newest, from->numbers[i]);
+    for (int32_t i = 0; i < from->ring_pages; i++) newest = wr_max(newest, from->numbers[i]);
     to->resident = wr_max(from->resident, (newest - to->ring_pages + 1) * WR_PAGE_TOKENS);
     for (int32_t i = 0; i < from->ring_pages; i++) {
         int64_t number = from->numbers[i];
-        if (number < 0 || number <= newest - to->ring_pages)
-            continue;
+        if (number < 0 || number <= newest - to->ring_pages) continue;
         int64_t slot = number % to->ring_pages;
         wr_pool_hold(to->recent_pool, from->ring[i]);
         to->ring[slot] = from->ring[i];
@@ -55,10 +52,8 @@ static void adopt_ring(wr_cache_group *to, const wr_cache_group *from) {
 
 static void adopt_starts(wr_cache *to, const wr_cache *from) {
     to->border_pending = from->border_pending;
-    to->starts_resident =
-        wr_max(from->starts_resident, from->length - to->starts_capacity);
-    if (!from->options.by_message)
-        return;
+    to->starts_resident = wr_max(from->starts_resident, from->length - to->starts_capacity);
+    if (!from->options.by_message) return;
     for (int64_t t = to->starts_resident; t < from->length; t++)
         to->starts[t % to->starts_capacity] = from->starts[t % from->starts_capacity];
 }
@@ -87,8 +82,7 @@ static int64_t pinned_to_come(const wr_cache *past) {
 
 static int64_t ring_in_use(const wr_cache_group *group) {
     int64_t used = 0;
-    for (int32_t i = 0; i < group->ring_pages; i++)
-        used += group->numbers[i] >= 0;
+    for (int32_t i = 0; i < group->ring_pages; i++) used += group->numbers[i] >= 0;
     return used;
 }
 
@@ -105,8 +99,7 @@ static weir_status open_relative(wr_cache *cache, wr_cache *relative, bool mark,
         group->ring_reserved = status == WEIR_OK ? ring : 0;
         if (status == WEIR_OK)
             status = wr_pool_reserve(group->pinned_pool, pinned_to_come(relative), error);
-        if (status == WEIR_OK)
-            group->hand = pinned_to_come(relative);
+        if (status == WEIR_OK) group->hand = pinned_to_come(relative);
     }
     if (status == WEIR_OK)
         adopt(cache, relative);
@@ -131,8 +124,7 @@ weir_status wr_cache_return(wr_cache *cache, wr_cache *mark, weir_error *error) 
     for (int32_t g = 0; g < cache->group_count; g++) {
         wr_cache_group *group = &cache->groups[g];
         weir_status status = wr_pool_reserve(group->pinned_pool, pinned_to_come(mark), error);
-        if (status != WEIR_OK)
-            return status; /* what earlier groups reserved stays in their hand */
+        if (status != WEIR_OK) return status; /* what earlier groups reserved stays in their hand */
         group->hand += pinned_to_come(mark);
     }
     wr_cache_drop_pages(cache);
@@ -165,8 +157,7 @@ static void copy_row(wr_cache *cache, int32_t layer, int64_t index, const wr_ker
         kernels->kv_write(to.type, to.key + to.head_stride * (size_t)head, row, shape->key_dim);
         kernels->kv_read(from.type, from.value + from.head_stride * (size_t)head, row,
                          shape->value_dim);
-        kernels->kv_write(to.type, to.value + to.head_stride * (size_t)head, row,
-                          shape->value_dim);
+        kernels->kv_write(to.type, to.value + to.head_stride * (size_t)head, row, shape->value_dim);
     }
 }
 
@@ -214,8 +205,7 @@ weir_status wr_cache_pin(wr_cache *cache, int64_t pinned, const wr_kernels *kern
                          weir_error *error) {
     int64_t old = cache->options.pinned;
     int64_t slots = old + cache->options.recent;
-    if (pinned <= old)
-        return WEIR_OK;
+    if (pinned <= old) return WEIR_OK;
     if (cache->length > 0 && cache->first > old)
         return weir_error_set(error, WEIR_EVICTED,
                               "%lld tokens have been forgotten already: pin before the window "
@@ -234,8 +224,7 @@ weir_status wr_cache_pin(wr_cache *cache, int64_t pinned, const wr_kernels *kern
             return status; /* what earlier groups reserved stays in their hand, for a later pin */
         cache->groups[g].hand += pages;
     }
-    if (moves)
-        move_rows(cache, pinned, wr_min(pinned, cache->length), kernels);
+    if (moves) move_rows(cache, pinned, wr_min(pinned, cache->length), kernels);
     cache->options.pinned = pinned;
     cache->options.recent = slots - pinned;
     cache->first = pinned;
@@ -249,8 +238,7 @@ static bool group_resident(const wr_cache *cache, const wr_cache_group *group, i
                            int64_t last) {
     int64_t window = group->layer_window;
     int64_t oldest = window > 0 ? wr_max(0, last - window + 1) : 0;
-    if (last >= group->gap_begin && oldest < group->gap_end)
-        return false;
+    if (last >= group->gap_begin && oldest < group->gap_end) return false;
     return last < cache->options.pinned || wr_max(low, oldest) >= group->resident;
 }
 
@@ -259,19 +247,16 @@ static bool window_resident(const wr_cache *cache, int64_t length) {
     int64_t pinned = cache->options.pinned;
     int64_t last = length - 1;
     int64_t low = wr_max(wr_max(pinned, cache->floor), last - cache->options.recent + 1);
-    if (last >= pinned && cache->options.by_message && low < cache->starts_resident)
-        return false;
+    if (last >= pinned && cache->options.by_message && low < cache->starts_resident) return false;
     for (int32_t g = 0; g < cache->group_count; g++)
-        if (!group_resident(cache, &cache->groups[g], low, last))
-            return false;
+        if (!group_resident(cache, &cache->groups[g], low, last)) return false;
     return true;
 }
 
 int64_t wr_cache_reach(const wr_cache *cache) {
     int64_t low = wr_min(cache->options.pinned + 1, cache->length);
     int64_t high = cache->length;
-    if (window_resident(cache, low))
-        return 0;
+    if (window_resident(cache, low)) return 0;
     while (low < high) { /* residency is monotone above S: halve the interval */
         int64_t middle = low + (high - low) / 2;
         if (window_resident(cache, middle))
@@ -290,8 +275,7 @@ static weir_status reserve_rewritten(wr_cache *cache, int64_t length, weir_error
         for (int64_t p = wr_page_of(length); p < group->pinned_pages; p++)
             shared += wr_pool_shared(group->pinned_pool, group->pinned[p]);
         weir_status status = wr_pool_reserve(group->pinned_pool, shared, error);
-        if (status != WEIR_OK)
-            return status; /* what earlier groups reserved stays in their hand */
+        if (status != WEIR_OK) return status; /* what earlier groups reserved stays in their hand */
         group->hand += shared;
     }
     return WEIR_OK;
@@ -300,8 +284,7 @@ static weir_status reserve_rewritten(wr_cache *cache, int64_t length, weir_error
 static weir_status shorten(wr_cache *cache, int64_t length, weir_error *error) {
     int64_t pinned = cache->options.pinned;
     weir_status status = length < pinned ? reserve_rewritten(cache, length, error) : WEIR_OK;
-    if (status != WEIR_OK)
-        return status;
+    if (status != WEIR_OK) return status;
     int64_t first = length > pinned ? wr_cache_compute_first(cache, length - 1) : pinned;
     for (int32_t g = 0; g < cache->group_count; g++) {
         wr_cache_group *group = &cache->groups[g];
@@ -312,8 +295,7 @@ static weir_status shorten(wr_cache *cache, int64_t length, weir_error *error) {
             group->resident = 0;
         group->gap_end = length > group->gap_begin ? wr_min(group->gap_end, length) : 0;
     }
-    if (length <= pinned)
-        cache->floor = 0;
+    if (length <= pinned) cache->floor = 0;
     cache->border_pending = cache->options.by_message && length >= cache->starts_resident &&
                             cache->starts[length % cache->starts_capacity] == length;
     cache->starts_resident = wr_min(cache->starts_resident, length);
@@ -330,11 +312,9 @@ weir_status wr_cache_take_back(wr_cache *cache, weir_error *error) {
 
 weir_status wr_cache_rewind(wr_cache *cache, int64_t length, weir_error *error) {
     if (length < 0 || length > cache->length)
-        return weir_error_set(error, WEIR_USAGE,
-                              "cannot rewind to token %lld of a stream of %lld", (long long)length,
-                              (long long)cache->length);
-    if (length == cache->length)
-        return WEIR_OK;
+        return weir_error_set(error, WEIR_USAGE, "cannot rewind to token %lld of a stream of %lld",
+                              (long long)length, (long long)cache->length);
+    if (length == cache->length) return WEIR_OK;
     if (!window_resident(cache, length))
         return weir_error_set(error, WEIR_EVICTED,
                               "cannot rewind to token %lld: its window has left the cache; the "
@@ -347,8 +327,7 @@ void wr_cache_skip_to(wr_cache *cache, int64_t length) {
     assert(cache->length >= cache->options.pinned && length >= cache->length);
     for (int32_t g = 0; g < cache->group_count; g++) {
         wr_cache_group *group = &cache->groups[g];
-        for (int32_t i = 0; i < group->ring_pages; i++)
-            group->numbers[i] = -1;
+        for (int32_t i = 0; i < group->ring_pages; i++) group->numbers[i] = -1;
         group->resident = length;
     }
     cache->starts_resident = length;

@@ -5,8 +5,8 @@
  * kept, and everything after it does nothing. Twins among the names are looked for when the header
  * is written, which the first data (or the commit) does.
  */
-#include "file/gguf_inside.h"
 #include "base/new_file.h"
+#include "file/gguf_inside.h"
 
 #include <assert.h>
 #include <string.h>

@@ -1,8 +1,9 @@
 /*
  * Weights bound by name, every shape checked before anything uses it.
  *
- * The same walk runs twice over the model's arena: measuring (which finds every missing or misshapen
- * tensor), then bound. Matrices are borrowed from the mapping; vectors become floats of our own.
+ * The same walk runs twice over the model's arena: measuring (which finds every missing or
+ * misshapen tensor), then bound. Matrices are borrowed from the mapping; vectors become floats of
+ * our own.
  */
 #include <stdio.h>
 #include <string.h>
@@ -29,13 +30,12 @@ static void describe_dims(const int64_t *dim, int32_t dims, char *out, size_t si
 static const wr_gguf_tensor *find(binder *b, const char *name, int64_t rows, int64_t columns,
                                   bool optional) {
     const char *path = b->model->info.path;
-    if (b->status != WEIR_OK)
-        return NULL;
+    if (b->status != WEIR_OK) return NULL;
     const wr_gguf_tensor *tensor = wr_gguf_find_tensor(b->model->gguf, name);
     if (!tensor) {
         if (!optional)
-            b->status = weir_error_set(b->error, WEIR_DAMAGED, "%s: the tensor %s is missing", path,
-                                       name);
+            b->status =
+                weir_error_set(b->error, WEIR_DAMAGED, "%s: the tensor %s is missing", path, name);
         return NULL;
     }
     bool right = tensor->dim[0] == columns && tensor->dim[1] == (rows > 0 ? rows : 1) &&
@@ -62,19 +62,16 @@ static const wr_gguf_tensor *find(binder *b, const char *name, int64_t rows, int
 static wr_matrix bind_matrix(binder *b, const char *name, int64_t rows, int64_t columns,
                              bool optional) {
     const wr_gguf_tensor *tensor = find(b, name, rows, columns, optional);
-    if (!tensor)
-        return (wr_matrix){0};
+    if (!tensor) return (wr_matrix){0};
     return (wr_matrix){
         .data = tensor->data, .format = tensor->format, .rows = rows, .columns = columns};
 }
 
 static const float *bind_vector(binder *b, const char *name, int64_t size, bool optional) {
     const wr_gguf_tensor *tensor = find(b, name, 0, size, optional);
-    if (!tensor)
-        return NULL;
+    if (!tensor) return NULL;
     float *vector = wr_arena_take(b->arena, (size_t)size, sizeof *vector);
-    if (vector)
-        b->model->kernels->decode(tensor->format, tensor->data, vector, size);
+    if (vector) b->model->kernels->decode(tensor->format, tensor->data, vector, size);
     return vector;
 }
 
@@ -117,8 +114,7 @@ static wr_block bind_block(binder *b, int32_t layer) {
     block.v = bind_linear(b, layer, WR_ATTN_V, value, width);
     block.out = bind_linear(b, layer, WR_ATTN_OUT, width, attended);
     block.feed_forward_norm = bind_norm(b, layer, WR_FFN_NORM);
-    if (m->family->gated)
-        block.gate = bind_linear(b, layer, WR_FFN_GATE, m->feed_forward, width);
+    if (m->family->gated) block.gate = bind_linear(b, layer, WR_FFN_GATE, m->feed_forward, width);
     block.up = bind_linear(b, layer, WR_FFN_UP, m->feed_forward, width);
     block.down = bind_linear(b, layer, WR_FFN_DOWN, width, m->feed_forward);
     return block;
@@ -130,8 +126,7 @@ static void bind_rope(binder *b) {
     weir_model *m = b->model;
     weir_error inner;
     const float *factors = bind_vector(b, "rope_freqs.weight", m->rotary_dim / 2, true);
-    if (b->status != WEIR_OK || !factors)
-        return;
+    if (b->status != WEIR_OK || !factors) return;
     b->status = wr_rope_init(&m->rope, m->rotary_dim, m->family->pairing, m->rope_base,
                              m->rope_scale, factors, &inner);
     if (b->status != WEIR_OK)
@@ -146,25 +141,21 @@ static void bind_all(binder *b) {
     m->final_norm.bias = bind_vector(b, "output_norm.bias", m->width, true);
     m->head.matrix = bind_matrix(b, "output.weight", m->vocabulary, m->width, true);
     m->head.bias = bind_vector(b, "output.bias", m->vocabulary, true);
-    if (!m->head.matrix.data)
-        m->head.matrix = m->embedding; /* tied */
+    if (!m->head.matrix.data) m->head.matrix = m->embedding; /* tied */
     bind_rope(b);
     m->blocks = wr_arena_take(b->arena, (size_t)m->layers, sizeof *m->blocks);
     for (int32_t layer = 0; layer < m->layers && b->status == WEIR_OK; layer++) {
         wr_block block = bind_block(b, layer);
-        if (m->blocks)
-            m->blocks[layer] = block;
+        if (m->blocks) m->blocks[layer] = block;
     }
 }
 
 weir_status wr_model_bind(weir_model *model, weir_error *error) {
     binder measure = {.model = model, .arena = &model->arena, .error = error, .status = WEIR_OK};
     bind_all(&measure);
-    if (measure.status != WEIR_OK)
-        return measure.status;
+    if (measure.status != WEIR_OK) return measure.status;
     if (wr_arena_bind(&model->arena, wr_model_allocator(model)) != WEIR_OK)
-        return weir_error_set(error, WEIR_MEMORY, "%s: no memory for its tables",
-                              model->info.path);
+        return weir_error_set(error, WEIR_MEMORY, "%s: no memory for its tables", model->info.path);
     binder bound = {.model = model, .arena = &model->arena, .error = error, .status = WEIR_OK};
     bind_all(&bound);
     model->bound = bound.status == WEIR_OK;

@@ -13,7 +13,8 @@ static const char *family_key(const weir_model *model, const char *suffix, char 
     return key;
 }
 
-/* --- Survey: what info can say of any file ------------------------------------------------------ */
+/* --- Survey: what info can say of any file ------------------------------------------------------
+ */
 
 static int64_t survey_int(const weir_model *model, const char *suffix, int64_t otherwise) {
     char key[KEY_BYTES];
@@ -42,7 +43,8 @@ void wr_model_survey(weir_model *model) {
     info->vocabulary = vocabulary_size(model);
 }
 
-/* --- Describe: the numbers that the engine computes with ---------------------------------------- */
+/* --- Describe: the numbers that the engine computes with ----------------------------------------
+ */
 
 static weir_status require_int(weir_model *model, const char *suffix, int64_t low, int64_t high,
                                int64_t otherwise, int64_t *out, weir_error *error) {
@@ -50,11 +52,10 @@ static weir_status require_int(weir_model *model, const char *suffix, int64_t lo
     *out = -1;
     family_key(model, suffix, key);
     weir_status status = wr_gguf_get_int(model->gguf, key, low, high, out, error);
+    if (status == WEIR_OK && *out == -1) *out = otherwise;
     if (status == WEIR_OK && *out == -1)
-        *out = otherwise;
-    if (status == WEIR_OK && *out == -1)
-        status = weir_error_set(error, WEIR_DAMAGED, "%s: the key %s is missing",
-                                model->info.path, key);
+        status =
+            weir_error_set(error, WEIR_DAMAGED, "%s: the key %s is missing", model->info.path, key);
     return status;
 }
 
@@ -69,15 +70,15 @@ static weir_status describe_shape(weir_model *model, weir_error *error) {
         status = require_int(model, "attention.head_count_kv", 1, 4096, info->heads,
                              &info->kv_heads, error);
     if (status == WEIR_OK)
-        status = require_int(model, "feed_forward_length", 1, 1 << 22, -1, &info->feed_forward,
-                             error);
+        status =
+            require_int(model, "feed_forward_length", 1, 1 << 22, -1, &info->feed_forward, error);
     if (status == WEIR_OK)
         status = require_int(model, "context_length", 1, (int64_t)1 << 40, -1,
                              &info->trained_context, error);
     int64_t head_dim = status == WEIR_OK ? info->width / info->heads : 0;
     if (status == WEIR_OK)
-        status = require_int(model, "attention.key_length", 1, 1024, head_dim, &info->key_dim,
-                             error);
+        status =
+            require_int(model, "attention.key_length", 1, 1024, head_dim, &info->key_dim, error);
     if (status == WEIR_OK)
         status = require_int(model, "attention.value_length", 1, 1024, head_dim, &info->value_dim,
                              error);
@@ -93,8 +94,7 @@ static weir_status check_shape(const weir_model *model, weir_error *error) {
         return weir_error_set(error, WEIR_DAMAGED,
                               "%s: %lld query heads cannot share %lld key-value heads evenly",
                               info->path, (long long)info->heads, (long long)info->kv_heads);
-    if (info->key_dim < 1 || info->key_dim > 1024 || info->value_dim < 1 ||
-        info->value_dim > 1024)
+    if (info->key_dim < 1 || info->key_dim > 1024 || info->value_dim < 1 || info->value_dim > 1024)
         return weir_error_set(error, WEIR_UNSUPPORTED,
                               "%s: heads of %lld and %lld elements are not supported (1 to 1024 "
                               "are)",
@@ -122,16 +122,15 @@ static weir_status describe_rope_scaling(weir_model *model, weir_error *error) {
     char key[KEY_BYTES];
     wr_string kind = {"none", 4};
     double factor = 1.0;
-    weir_status status = wr_gguf_get_string(
-        model->gguf, family_key(model, "rope.scaling.type", key), &kind, error);
+    weir_status status =
+        wr_gguf_get_string(model->gguf, family_key(model, "rope.scaling.type", key), &kind, error);
     if (status == WEIR_OK)
         status = wr_gguf_get_float(model->gguf, family_key(model, "rope.scale_linear", key),
                                    &factor, error);
     if (status == WEIR_OK)
         status = wr_gguf_get_float(model->gguf, family_key(model, "rope.scaling.factor", key),
                                    &factor, error);
-    if (status != WEIR_OK)
-        return status;
+    if (status != WEIR_OK) return status;
     model->rope_scale = factor > 0.0 ? factor : 1.0;
     if (wr_string_is(kind, "none")) {
         if (wr_gguf_find(model->gguf, family_key(model, "rope.scaling.type", key)))
@@ -153,17 +152,14 @@ static weir_status describe_rope(weir_model *model, weir_error *error) {
     if (status == WEIR_OK)
         status = wr_gguf_get_float(model->gguf, family_key(model, "rope.freq_base", key),
                                    &model->rope_base, error);
-    if (status != WEIR_OK)
-        return status;
+    if (status != WEIR_OK) return status;
     model->rotary_dim = (int32_t)dim;
     status = describe_rope_scaling(model, error);
-    if (status != WEIR_OK)
-        return status;
+    if (status != WEIR_OK) return status;
     weir_error inner;
-    status = wr_rope_init(&model->rope, model->rotary_dim, model->family->pairing,
-                          model->rope_base, model->rope_scale, NULL, &inner);
-    if (status != WEIR_OK)
-        weir_error_set(error, status, "%s: %s", model->info.path, inner.message);
+    status = wr_rope_init(&model->rope, model->rotary_dim, model->family->pairing, model->rope_base,
+                          model->rope_scale, NULL, &inner);
+    if (status != WEIR_OK) weir_error_set(error, status, "%s: %s", model->info.path, inner.message);
     return status;
 }
 
@@ -171,20 +167,18 @@ static weir_status describe_floats(weir_model *model, weir_error *error) {
     char key[KEY_BYTES];
     double epsilon = 1e-5;
     double scale = 0.0;
-    weir_status status =
-        wr_gguf_get_float(model->gguf, family_key(model, model->family->norm_epsilon_key, key),
-                          &epsilon, error);
+    weir_status status = wr_gguf_get_float(
+        model->gguf, family_key(model, model->family->norm_epsilon_key, key), &epsilon, error);
     if (status == WEIR_OK && !(epsilon >= 0.0 && epsilon <= 1.0))
-        status = weir_error_set(error, WEIR_DAMAGED, "%s: %s is %g, out of range",
-                                model->info.path, key, epsilon);
+        status = weir_error_set(error, WEIR_DAMAGED, "%s: %s is %g, out of range", model->info.path,
+                                key, epsilon);
     if (status == WEIR_OK)
         status = wr_gguf_get_float(model->gguf, family_key(model, "attention.scale", key), &scale,
                                    error);
     if (status == WEIR_OK && !(fabs(scale) <= 1e6))
-        status = weir_error_set(error, WEIR_DAMAGED, "%s: %s is %g, out of range",
-                                model->info.path, key, scale);
-    if (status != WEIR_OK)
-        return status;
+        status = weir_error_set(error, WEIR_DAMAGED, "%s: %s is %g, out of range", model->info.path,
+                                key, scale);
+    if (status != WEIR_OK) return status;
     model->norm_epsilon = (float)epsilon;
     model->attention_scale =
         scale != 0.0 ? (float)scale : (float)(1.0 / sqrt((double)model->info.key_dim));
@@ -193,13 +187,11 @@ static weir_status describe_floats(weir_model *model, weir_error *error) {
 
 /* One entry per layer, only where layers have windows at all. */
 static weir_status describe_layer_windows(weir_model *model, weir_error *error) {
-    if (model->info.layer_window == 0)
-        return WEIR_OK;
+    if (model->info.layer_window == 0) return WEIR_OK;
     model->layer_windows = wr_allocate_array(wr_model_allocator(model), (size_t)model->layers,
                                              sizeof *model->layer_windows);
     if (!model->layer_windows)
-        return weir_error_set(error, WEIR_MEMORY, "%s: no memory for its tables",
-                              model->info.path);
+        return weir_error_set(error, WEIR_MEMORY, "%s: no memory for its tables", model->info.path);
     for (int32_t layer = 0; layer < model->layers; layer++)
         model->layer_windows[layer] = model->info.layer_window;
     return WEIR_OK;
@@ -220,16 +212,11 @@ weir_status wr_model_describe(weir_model *model, weir_error *error) {
                               "%s: the family %s is not supported (supported: %s)", info->path,
                               wr_name_quote(name).text, wr_family_names());
     weir_status status = describe_shape(model, error);
-    if (status == WEIR_OK)
-        status = check_shape(model, error);
-    if (status == WEIR_OK)
-        status = check_experts(model, error);
-    if (status == WEIR_OK)
-        status = describe_floats(model, error);
-    if (status == WEIR_OK)
-        status = describe_rope(model, error);
-    if (status != WEIR_OK)
-        return status;
+    if (status == WEIR_OK) status = check_shape(model, error);
+    if (status == WEIR_OK) status = check_experts(model, error);
+    if (status == WEIR_OK) status = describe_floats(model, error);
+    if (status == WEIR_OK) status = describe_rope(model, error);
+    if (status != WEIR_OK) return status;
     model->layers = (int32_t)info->layers;
     model->width = (int32_t)info->width;
     model->heads = (int32_t)info->heads;

@@ -12,15 +12,14 @@ static const wr_family families[] = {
 
 const wr_family *wr_family_find(wr_string name) {
     for (size_t i = 0; i < sizeof families / sizeof families[0]; i++)
-        if (wr_string_is(name, families[i].name))
-            return &families[i];
+        if (wr_string_is(name, families[i].name)) return &families[i];
     return NULL;
 }
 
 const char *wr_family_names(void) { return "llama"; }
 
 const char *const wr_block_part_names[WR_BLOCK_PARTS] = {
-    [WR_ATTN_NORM] = "attn_norm",  [WR_ATTN_Q] = "attn_q",     [WR_ATTN_K] = "attn_k",
-    [WR_ATTN_V] = "attn_v",        [WR_ATTN_OUT] = "attn_output", [WR_FFN_NORM] = "ffn_norm",
-    [WR_FFN_GATE] = "ffn_gate",    [WR_FFN_UP] = "ffn_up",     [WR_FFN_DOWN] = "ffn_down",
+    [WR_ATTN_NORM] = "attn_norm", [WR_ATTN_Q] = "attn_q",        [WR_ATTN_K] = "attn_k",
+    [WR_ATTN_V] = "attn_v",       [WR_ATTN_OUT] = "attn_output", [WR_FFN_NORM] = "ffn_norm",
+    [WR_FFN_GATE] = "ffn_gate",   [WR_FFN_UP] = "ffn_up",        [WR_FFN_DOWN] = "ffn_down",
 };

@@ -5,28 +5,29 @@
 #include <math.h>
 #include <string.h>
 
-/* Below this many multiplications a step is done by the calling thread: waking others costs more. */
+/* Below this many multiplications a step is done by the calling thread: waking others costs more.
+ */
 #define ALONE 200000
 
 struct wr_forward {
     const weir_model *model;
     wr_threads *threads;
     int64_t chunk;
-    float *x;         /* [chunk, width] the residual stream */
-    float *normed;    /* [chunk, width] */
-    float *added;     /* [chunk, width] what a half block adds to x */
-    float *q;         /* [chunk, heads * key_dim] rotated at t */
-    float *q_pinned;  /* [chunk, heads * key_dim] rotated at c(t) */
-    float *k;         /* [chunk, kv_heads * key_dim] */
-    float *v;         /* [chunk, kv_heads * value_dim] */
-    float *attended;  /* [chunk, heads * value_dim] */
-    float *gate;      /* [chunk, feed_forward] */
-    float *up;        /* [chunk, feed_forward] */
-    float *angles;    /* [chunk, 2, rotary_dim]: at t, at c(t) */
-    bool *turned;     /* [chunk] c(t) differs from t */
-    float *scratch;   /* [threads, scratch_floats] */
+    float *x;        /* [chunk, width] the residual stream */
+    float *normed;   /* [chunk, width] */
+    float *added;    /* [chunk, width] what a half block adds to x */
+    float *q;        /* [chunk, heads * key_dim] rotated at t */
+    float *q_pinned; /* [chunk, heads * key_dim] rotated at c(t) */
+    float *k;        /* [chunk, kv_heads * key_dim] */
+    float *v;        /* [chunk, kv_heads * value_dim] */
+    float *attended; /* [chunk, heads * value_dim] */
+    float *gate;     /* [chunk, feed_forward] */
+    float *up;       /* [chunk, feed_forward] */
+    float *angles;   /* [chunk, 2, rotary_dim]: at t, at c(t) */
+    bool *turned;    /* [chunk] c(t) differs from t */
+    float *scratch;  /* [threads, scratch_floats] */
     int64_t scratch_floats;
-    wr_kv_run *runs;  /* [groups, chunk, max_runs] */
+    wr_kv_run *runs;      /* [groups, chunk, max_runs] */
     wr_cache_runs *views; /* [groups, chunk] */
     int32_t max_runs;
 
@@ -46,8 +47,8 @@ static int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
 
 static int64_t scratch_floats(const weir_model *m) {
     int64_t columns = larger(m->width, larger(m->feed_forward, (int64_t)m->heads * m->value_dim));
-    int64_t attention = wr_attention_scratch(m->heads / m->kv_heads, m->key_dim, m->value_dim,
-                                             WR_PAGE_TOKENS);
+    int64_t attention =
+        wr_attention_scratch(m->heads / m->kv_heads, m->key_dim, m->value_dim, WR_PAGE_TOKENS);
     /* A line apart, so that workers never share one. */
     return (larger(wr_matmul_scratch(columns), attention) + 31) / 16 * 16;
 }
@@ -57,8 +58,7 @@ static int32_t count_groups(const weir_model *m) {
     int32_t groups = 0;
     for (int32_t layer = 0; m->layer_windows && layer < m->layers; layer++) {
         int32_t leader = 0;
-        while (m->layer_windows[leader] != m->layer_windows[layer])
-            leader++;
+        while (m->layer_windows[leader] != m->layer_windows[layer]) leader++;
         groups += leader == layer;
     }
     return m->layer_windows ? groups : 1;
@@ -78,8 +78,8 @@ wr_forward *wr_forward_layout(wr_arena *arena, const weir_model *model, int64_t 
     f->max_runs = max_runs;
     f->scratch_floats = scratch_floats(model);
     f->x = wr_arena_take(arena, rows * width, sizeof(float));
-    f->normed = wr_arena_take(arena, (rows > WR_LOGIT_ROWS ? rows : WR_LOGIT_ROWS) * width,
-                              sizeof(float));
+    f->normed =
+        wr_arena_take(arena, (rows > WR_LOGIT_ROWS ? rows : WR_LOGIT_ROWS) * width, sizeof(float));
     f->added = wr_arena_take(arena, rows * width, sizeof(float));
     f->q = wr_arena_take(arena, rows * query, sizeof(float));
     f->q_pinned = wr_arena_take(arena, rows * query, sizeof(float));
@@ -91,8 +91,7 @@ wr_forward *wr_forward_layout(wr_arena *arena, const weir_model *model, int64_t 
     f->up = wr_arena_take(arena, rows * (size_t)model->feed_forward, sizeof(float));
     f->angles = wr_arena_take(arena, rows * 2 * (size_t)model->rotary_dim, sizeof(float));
     f->turned = wr_arena_take(arena, rows, sizeof(bool));
-    f->scratch =
-        wr_arena_take(arena, (size_t)threads * (size_t)f->scratch_floats, sizeof(float));
+    f->scratch = wr_arena_take(arena, (size_t)threads * (size_t)f->scratch_floats, sizeof(float));
     f->runs = wr_arena_take(arena, groups * rows * (size_t)max_runs, sizeof *f->runs);
     f->views = wr_arena_take(arena, groups * rows, sizeof *f->views);
     return forward;
@@ -113,10 +112,9 @@ void wr_forward_observe_scores(wr_forward *forward, weir_scores_fn fn, void *con
     forward->scores = room;
 }
 
-static void show(const wr_forward *f, weir_point point, int layer, int64_t first,
-                 const float *data, int64_t rows, int64_t columns) {
-    if (f->observer)
-        f->observer(f->observer_context, point, layer, first, data, rows, columns);
+static void show(const wr_forward *f, weir_point point, int layer, int64_t first, const float *data,
+                 int64_t rows, int64_t columns) {
+    if (f->observer) f->observer(f->observer_context, point, layer, first, data, rows, columns);
 }
 
 /* Run a task over items; alone when all of it is `work` < ALONE multiplications. Items are claimed
@@ -131,7 +129,8 @@ static void run(wr_forward *f, int64_t items, int64_t work, wr_task task, void *
     wr_threads_run(f->threads, items, grain > 0 ? grain : 1, task, context);
 }
 
-/* --- Linear: up to three products of the same rows ---------------------------------------------- */
+/* --- Linear: up to three products of the same rows ----------------------------------------------
+ */
 
 typedef struct product {
     const wr_linear *linear;
@@ -157,8 +156,7 @@ static void multiply_rows(const linear_step *step, const product *p, int64_t beg
     int64_t row = begin * WR_MATMUL_GRAIN;
     int64_t stop = end * WR_MATMUL_GRAIN < w->rows ? end * WR_MATMUL_GRAIN : w->rows;
     kernels->matmul(w, row, stop, step->x, w->columns, step->batch, p->y, w->rows, scratch);
-    if (!p->linear->bias)
-        return;
+    if (!p->linear->bias) return;
     for (int64_t b = 0; b < step->batch; b++)
         kernels->add(p->y + b * w->rows + row, p->linear->bias + row, stop - row);
 }
@@ -172,8 +170,7 @@ static void linear_task(void *context, int64_t begin, int64_t end, int worker) {
         int64_t grains = grains_of(step->products[i].linear);
         int64_t low = larger(begin, base) - base;
         int64_t high = (end < base + grains ? end : base + grains) - base;
-        if (low < high)
-            multiply_rows(step, &step->products[i], low, high, scratch);
+        if (low < high) multiply_rows(step, &step->products[i], low, high, scratch);
         base += grains;
     }
 }
@@ -212,10 +209,8 @@ static void norm_task(void *context, int64_t begin, int64_t end, int worker) {
     int64_t width = f->model->width;
     (void)worker;
     for (int64_t i = begin; i < end; i++) {
-        if (step->add)
-            f->model->kernels->add(f->x + i * width, f->added + i * width, width);
-        if (step->norm)
-            normalise(f->model, f->normed + i * width, f->x + i * width, step->norm);
+        if (step->add) f->model->kernels->add(f->x + i * width, f->added + i * width, width);
+        if (step->norm) normalise(f->model, f->normed + i * width, f->x + i * width, step->norm);
     }
 }
 
@@ -237,12 +232,12 @@ static void activation_task(void *context, int64_t begin, int64_t end, int worke
             m->kernels->silu(row, row, n);
         else
             m->kernels->gelu(row, row, n);
-        if (m->family->gated)
-            m->kernels->multiply(row, f->up + i * n, n);
+        if (m->family->gated) m->kernels->multiply(row, f->up + i * n, n);
     }
 }
 
-/* --- Positions and views, once per chunk -------------------------------------------------------- */
+/* --- Positions and views, once per chunk --------------------------------------------------------
+ */
 
 static void place_task(void *context, int64_t begin, int64_t end, int worker) {
     wr_forward *f = context;
@@ -254,8 +249,7 @@ static void place_task(void *context, int64_t begin, int64_t end, int worker) {
         float *angles = f->angles + i * 2 * rope->dim;
         f->turned[i] = position != t && wr_cache_pinned(f->cache) > 0;
         wr_rope_angles(rope, (uint64_t)t, angles);
-        if (f->turned[i])
-            wr_rope_angles(rope, (uint64_t)position, angles + rope->dim);
+        if (f->turned[i]) wr_rope_angles(rope, (uint64_t)position, angles + rope->dim);
         for (int32_t g = 0; g < wr_cache_groups(f->cache); g++) {
             wr_cache_runs *view = &f->views[g * f->chunk + i];
             view->runs = f->runs + (g * f->chunk + i) * f->max_runs;
@@ -279,8 +273,7 @@ static void write_cache(const wr_forward *f, int32_t layer, int64_t i) {
     for (int32_t h = 0; h < m->kv_heads; h++) {
         size_t at = row.head_stride * (size_t)h;
         m->kernels->kv_write(row.type, row.key + at, k + (int64_t)h * m->key_dim, m->key_dim);
-        m->kernels->kv_write(row.type, row.value + at, v + (int64_t)h * m->value_dim,
-                             m->value_dim);
+        m->kernels->kv_write(row.type, row.value + at, v + (int64_t)h * m->value_dim, m->value_dim);
     }
 }
 
@@ -344,12 +337,12 @@ static void attend_task(void *context, int64_t begin, int64_t end, int worker) {
 
 static int32_t count_keys(const wr_kv_run *runs, int32_t run_count) {
     int32_t keys = 0;
-    for (int32_t i = 0; i < run_count; i++)
-        keys += runs[i].count;
+    for (int32_t i = 0; i < run_count; i++) keys += runs[i].count;
     return keys;
 }
 
-/* For the observer every query attends once more, now keeping its scores; the output is the same. */
+/* For the observer every query attends once more, now keeping its scores; the output is the same.
+ */
 static void show_scores(wr_forward *f, int32_t layer) {
     const weir_model *m = f->model;
     wr_attention job = attention_job(f, 0);
@@ -390,12 +383,10 @@ static void run_attention(wr_forward *f, int32_t layer) {
     layer_step step = {.f = f, .layer = layer};
     product projections[] = {{&block->q, f->q}, {&block->k, f->k}, {&block->v, f->v}};
     linear(f, f->normed, f->count, projections, 3);
-    show(f, WEIR_POINT_VALUE, layer, f->first, f->v, f->count,
-         (int64_t)m->kv_heads * m->value_dim);
+    show(f, WEIR_POINT_VALUE, layer, f->first, f->v, f->count, (int64_t)m->kv_heads * m->value_dim);
     run(f, f->count, f->count * m->width * 4, rotate_task, &step);
     run(f, f->count * m->kv_heads, attention_work(f), attend_task, &step);
-    if (f->scores_fn)
-        show_scores(f, layer);
+    if (f->scores_fn) show_scores(f, layer);
     show(f, WEIR_POINT_ATTENTION, layer, f->first, f->attended, f->count,
          (int64_t)m->heads * m->value_dim);
     linear(f, f->attended, f->count, &(product){&block->out, f->added}, 1);
@@ -430,11 +421,9 @@ weir_status wr_forward_chunk(wr_forward *f, wr_cache *cache, const int32_t *toke
     show(f, WEIR_POINT_EMBEDDING, -1, f->first, f->x, count, m->width);
     run(f, count, count * (m->rotary_dim + 1) * 50, place_task, f);
     for (int32_t layer = 0; layer < m->layers; layer++) {
-        if (atomic_load_explicit(cancel, memory_order_relaxed))
-            return WEIR_CANCELLED;
+        if (atomic_load_explicit(cancel, memory_order_relaxed)) return WEIR_CANCELLED;
         add_and_norm(f, layer > 0, &m->blocks[layer].attention_norm);
-        if (layer > 0)
-            show(f, WEIR_POINT_LAYER, layer - 1, f->first, f->x, count, m->width);
+        if (layer > 0) show(f, WEIR_POINT_LAYER, layer - 1, f->first, f->x, count, m->width);
         run_attention(f, layer);
         add_and_norm(f, true, &m->blocks[layer].feed_forward_norm);
         run_feed_forward(f, layer);
@@ -459,7 +448,6 @@ weir_status wr_forward_logits(wr_forward *f, const float *hidden, int64_t first,
     show(f, WEIR_POINT_FINAL, -1, first, f->normed, count, m->width);
     linear(f, f->normed, count, &(product){&m->head, logits}, 1);
     for (int64_t i = 0; i < count * m->vocabulary; i++)
-        if (!isfinite(logits[i]))
-            return WEIR_NAN;
+        if (!isfinite(logits[i])) return WEIR_NAN;
     return WEIR_OK;
 }

@@ -6,7 +6,8 @@
 
 #include "text/tokenizer.h"
 
-/* --- Strings and figures for info --------------------------------------------------------------- */
+/* --- Strings and figures for info ---------------------------------------------------------------
+ */
 
 static wr_string metadata_string(const wr_gguf *gguf, const char *key) {
     wr_string value = {"", 0};
@@ -17,8 +18,7 @@ static wr_string metadata_string(const wr_gguf *gguf, const char *key) {
 /* Copy with a final NUL; an inner one ends the C string early, which is harmless here. */
 static const char *keep_string(char **at, wr_string string) {
     char *copy = *at;
-    if (string.size > 0)
-        memcpy(copy, string.data, string.size);
+    if (string.size > 0) memcpy(copy, string.data, string.size);
     copy[string.size] = '\0';
     *at += string.size + 1;
     return copy;
@@ -82,8 +82,7 @@ uint64_t wr_model_fingerprint(const weir_model *model) {
         sum = wr_checksum(sum, tensor->dim, sizeof tensor->dim);
         sum = wr_checksum(sum, &tensor->number, sizeof tensor->number);
         sum = wr_checksum(sum, tensor->data, sample);
-        if (sample > 0)
-            sum = wr_checksum(sum, tensor->data + tensor->bytes - sample, sample);
+        if (sample > 0) sum = wr_checksum(sum, tensor->data + tensor->bytes - sample, sample);
     }
     return sum == 0 ? 1 : sum;
 }
@@ -94,12 +93,9 @@ static weir_status open_parts(weir_model *model, const char *path, bool metadata
                               weir_error *error) {
     const weir_allocator *allocator = wr_model_allocator(model);
     weir_status status = wr_gguf_open(path, allocator, &model->gguf, error);
-    if (status == WEIR_OK)
-        status = keep_strings(model, path, error);
-    if (status == WEIR_OK)
-        status = wr_vocab_open(model->gguf, allocator, &model->vocab, error);
-    if (status != WEIR_OK)
-        return status;
+    if (status == WEIR_OK) status = keep_strings(model, path, error);
+    if (status == WEIR_OK) status = wr_vocab_open(model->gguf, allocator, &model->vocab, error);
+    if (status != WEIR_OK) return status;
     model->info.file_bytes = (int64_t)wr_gguf_size(model->gguf);
     model->info.cpu = wr_cpu_name(model->kernels->level);
     count_tensors(model);
@@ -110,8 +106,7 @@ static weir_status open_parts(weir_model *model, const char *path, bool metadata
         wr_model_survey(model); /* whoever needs the numbers finds the reason in flaw */
         return WEIR_OK;
     }
-    if (status != WEIR_OK)
-        return weir_error_set(error, status, "%s", model->flaw.message);
+    if (status != WEIR_OK) return weir_error_set(error, status, "%s", model->flaw.message);
     return metadata_only ? WEIR_OK : wr_model_bind(model, error);
 }
 
@@ -121,11 +116,9 @@ weir_status weir_model_open(const char *path, const weir_model_options *options,
     wr_cpu_level level;
     *out = NULL;
     weir_status status = wr_cpu_choose(options ? options->cpu : NULL, &level, error);
-    if (status != WEIR_OK)
-        return status;
+    if (status != WEIR_OK) return status;
     weir_model *model = wr_allocate_array(allocator, 1, sizeof *model);
-    if (!model)
-        return weir_error_set(error, WEIR_MEMORY, "%s: no memory to open it", path);
+    if (!model) return weir_error_set(error, WEIR_MEMORY, "%s: no memory to open it", path);
     if (allocator) {
         model->allocator = *allocator;
         model->has_allocator = true;
@@ -141,8 +134,7 @@ weir_status weir_model_open(const char *path, const weir_model_options *options,
 }
 
 void weir_model_close(weir_model *model) {
-    if (!model)
-        return;
+    if (!model) return;
     weir_allocator copy = model->allocator;
     const weir_allocator *allocator = model->has_allocator ? &copy : NULL;
     wr_arena_release(&model->arena, allocator);
@@ -178,8 +170,7 @@ static weir_status pass_tokens(void *context, const int32_t *tokens, int64_t cou
                                weir_error *error) {
     const tokenize_context *to = context;
     weir_status status = to->emit(to->context, tokens, count);
-    if (status != WEIR_OK)
-        weir_error_set(error, status, "%s", weir_status_text(status));
+    if (status != WEIR_OK) weir_error_set(error, status, "%s", weir_status_text(status));
     return status;
 }
 
@@ -189,12 +180,10 @@ static weir_status tokenize_with(wr_tokenizer *tokenizer, const wr_vocab *vocab,
     int32_t eos = wr_vocab_eos(vocab);
     weir_status status = WEIR_OK;
     wr_tokenizer_reset(tokenizer, true);
-    if (ends && wr_vocab_adds_bos(vocab) && bos >= 0)
-        status = pass_tokens(to, &bos, 1, error);
+    if (ends && wr_vocab_adds_bos(vocab) && bos >= 0) status = pass_tokens(to, &bos, 1, error);
     if (status == WEIR_OK)
         status = wr_tokenizer_feed(tokenizer, text, size, false, pass_tokens, to, error);
-    if (status == WEIR_OK)
-        status = wr_tokenizer_flush(tokenizer, pass_tokens, to, error);
+    if (status == WEIR_OK) status = wr_tokenizer_flush(tokenizer, pass_tokens, to, error);
     if (status == WEIR_OK && ends && wr_vocab_adds_eos(vocab) && eos >= 0)
         status = pass_tokens(to, &eos, 1, error);
     return status;
@@ -204,8 +193,7 @@ weir_status weir_model_tokenize(const weir_model *model, const char *text, size_
                                 weir_token_fn emit, void *context, weir_error *error) {
     const weir_allocator *allocator = wr_model_allocator(model);
     weir_status status = wr_vocab_usable(model->vocab, error);
-    if (status != WEIR_OK)
-        return status;
+    if (status != WEIR_OK) return status;
     wr_arena arena = {0};
     wr_tokenizer_layout(&arena, model->vocab);
     if (wr_arena_bind(&arena, allocator) != WEIR_OK)
@@ -220,7 +208,6 @@ weir_status weir_model_tokenize(const weir_model *model, const char *text, size_
 size_t weir_model_token_text(const weir_model *model, int32_t token, char *out, size_t capacity) {
     wr_string piece = wr_vocab_piece(model->vocab, token);
     size_t size = piece.size < capacity ? piece.size : capacity;
-    if (size > 0)
-        memcpy(out, piece.data, size);
+    if (size > 0) memcpy(out, piece.data, size);
     return size;
 }

@@ -51,12 +51,12 @@ struct weir_model {
     double rope_scale;
     int64_t *layer_windows; /* [layers] 0: none; NULL: no layer has one */
 
-    bool bound; /* weights are there, and all below */
+    bool bound;     /* weights are there, and all below */
     wr_arena arena; /* the tables below, and vectors as floats whatever the file stores */
     wr_rope rope;
-    wr_matrix embedding;    /* [vocabulary, width] */
+    wr_matrix embedding; /* [vocabulary, width] */
     wr_norm final_norm;
-    wr_linear head; /* [vocabulary, width] */
+    wr_linear head;   /* [vocabulary, width] */
     wr_block *blocks; /* [layers] */
 };
 

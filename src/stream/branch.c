@@ -17,11 +17,10 @@ weir_status weir_stream_pin(weir_stream *stream, int64_t count, weir_error *erro
 weir_status weir_stream_fork(weir_stream *stream, weir_stream **out, weir_error *error) {
     weir_stream *child;
     *out = NULL;
-    weir_status status = wr_stream_reserve(stream->model, &stream->settings,
-                                           wr_stream_allocator(stream), stream->threads, &child,
-                                           error);
-    if (status != WEIR_OK)
-        return status;
+    weir_status status =
+        wr_stream_reserve(stream->model, &stream->settings, wr_stream_allocator(stream),
+                          stream->threads, &child, error);
+    if (status != WEIR_OK) return status;
     status = wr_cache_open_fork(child->past.cache, stream->past.cache, error);
     if (status != WEIR_OK) {
         weir_stream_destroy(child);
@@ -38,11 +37,9 @@ weir_status weir_stream_fork(weir_stream *stream, weir_stream **out, weir_error 
 
 /* Whether the first `index` tokens have text; `begun`: whether those up to now have. */
 static bool text_before(const wr_past *past, const wr_vocab *vocab, int64_t index, bool begun) {
-    if (index > past->early_size)
-        return begun;
+    if (index > past->early_size) return begun;
     for (int64_t i = 0; i < index; i++)
-        if (wr_vocab_type(vocab, past->early[i]) != WR_TOKEN_CONTROL)
-            return begun;
+        if (wr_vocab_type(vocab, past->early[i]) != WR_TOKEN_CONTROL) return begun;
     return false;
 }
 
@@ -60,10 +57,8 @@ static void forget_after(wr_past *past, const wr_vocab *vocab, int64_t index) {
             wr_sampler_accept(past->sampler, wr_past_token(past, i));
     bool begun = text_before(past, vocab, index, past->detokenizer.begun);
     past->detokenizer = (wr_detokenizer){.begun = begun};
-    if (past->tokenizer)
-        wr_tokenizer_reset(past->tokenizer, !begun);
-    if (index == 0)
-        past->text_begun = false;
+    if (past->tokenizer) wr_tokenizer_reset(past->tokenizer, !begun);
+    if (index == 0) past->text_begun = false;
 }
 
 static weir_status rewind_recompute(weir_stream *stream, int64_t index, weir_error *error) {
@@ -97,8 +92,7 @@ weir_status weir_stream_rewind(weir_stream *stream, int64_t index, weir_error *e
         status = rewind_recompute(stream, index, error);
     else
         status = rewind_cache(past, index, error);
-    if (status != WEIR_OK)
-        return status;
+    if (status != WEIR_OK) return status;
     bool all = index == past->index;
     bool ready = past->hidden_ready;
     forget_after(past, stream->model->vocab, index);
@@ -122,16 +116,14 @@ static weir_status open_mark(weir_mark *mark, weir_stream *stream, weir_error *e
         return weir_error_set(error, WEIR_MEMORY, "no memory for a mark");
     wr_past_layout(&mark->arena, model, &mark->settings, &mark->past);
     weir_status status = wr_cache_open_mark(mark->past.cache, stream->past.cache, error);
-    if (status == WEIR_OK)
-        wr_past_copy(&mark->past, &stream->past, model->width);
+    if (status == WEIR_OK) wr_past_copy(&mark->past, &stream->past, model->width);
     return status;
 }
 
 weir_status weir_stream_mark(weir_stream *stream, weir_mark **out, weir_error *error) {
     weir_mark *mark = wr_allocate_array(wr_stream_allocator(stream), 1, sizeof *mark);
     *out = NULL;
-    if (!mark)
-        return weir_error_set(error, WEIR_MEMORY, "no memory for a mark");
+    if (!mark) return weir_error_set(error, WEIR_MEMORY, "no memory for a mark");
     mark->allocator = stream->allocator;
     mark->has_allocator = stream->has_allocator;
     weir_status status = open_mark(mark, stream, error);
@@ -144,20 +136,19 @@ weir_status weir_stream_mark(weir_stream *stream, weir_mark **out, weir_error *e
 
 weir_status weir_stream_return(weir_stream *stream, const weir_mark *mark, weir_error *error) {
     if (!wr_cache_related(stream->past.cache, mark->past.cache))
-        return weir_error_set(error, WEIR_USAGE,
-                              "the mark belongs to another stream: return to it from the stream that "
-                              "set it, or from a fork of that");
+        return weir_error_set(
+            error, WEIR_USAGE,
+            "the mark belongs to another stream: return to it from the stream that "
+            "set it, or from a fork of that");
     weir_status status = wr_cache_return(stream->past.cache, mark->past.cache, error);
-    if (status != WEIR_OK)
-        return status;
+    if (status != WEIR_OK) return status;
     wr_past_copy(&stream->past, &mark->past, stream->model->width);
     stream->logits_ready = false;
     return WEIR_OK;
 }
 
 void weir_mark_destroy(weir_mark *mark) {
-    if (!mark)
-        return;
+    if (!mark) return;
     weir_allocator copy = mark->allocator;
     const weir_allocator *allocator = mark->has_allocator ? &copy : NULL;
     wr_cache_close(mark->past.cache);

@@ -10,7 +10,8 @@
 
 #include "stream/stream_private.h"
 
-/* --- What is remembered of the tokens ----------------------------------------------------------- */
+/* --- What is remembered of the tokens -----------------------------------------------------------
+ */
 
 int64_t wr_past_history_begin(const wr_past *past) {
     int64_t begin = past->index - past->history_size;
@@ -19,8 +20,7 @@ int64_t wr_past_history_begin(const wr_past *past) {
 
 bool wr_past_remembers(const wr_past *past, int64_t begin, int64_t end) {
     int64_t history = wr_past_history_begin(past);
-    if (begin >= end)
-        return true;
+    if (begin >= end) return true;
     return begin >= 0 && end <= past->index &&
            (end <= past->early_size || begin >= history || history <= past->early_size);
 }
@@ -32,8 +32,7 @@ int32_t wr_past_token(const wr_past *past, int64_t index) {
 }
 
 static void remember(wr_past *past, int32_t token) {
-    if (past->index < past->early_size)
-        past->early[past->index] = token;
+    if (past->index < past->early_size) past->early[past->index] = token;
     past->history[past->index % past->history_size] = token;
     past->index++;
     wr_sampler_accept(past->sampler, token);
@@ -63,11 +62,11 @@ static weir_status compute(weir_stream *stream, const int32_t *tokens, int64_t c
 }
 
 static void tell_evicted(const weir_stream *stream, int64_t first, int64_t end) {
-    if (stream->evicted && first < end)
-        stream->evicted(stream->evicted_context, first, end);
+    if (stream->evicted && first < end) stream->evicted(stream->evicted_context, first, end);
 }
 
-/* --- Recompute: the window again from nothing --------------------------------------------------- */
+/* --- Recompute: the window again from nothing ---------------------------------------------------
+ */
 
 /* The cache becomes the window of the last token, at positions 0 ... W - 1. */
 static weir_status recompute_window(weir_stream *stream, weir_error *error) {
@@ -78,13 +77,10 @@ static weir_status recompute_window(weir_stream *stream, weir_error *error) {
     for (int64_t at = begin; at < past->index && status == WEIR_OK;) {
         int64_t ignored[2];
         int64_t count = past->index - at;
-        if (count > stream->settings.chunk)
-            count = stream->settings.chunk;
-        for (int64_t i = 0; i < count; i++)
-            stream->pending[i] = wr_past_token(past, at + i);
+        if (count > stream->settings.chunk) count = stream->settings.chunk;
+        for (int64_t i = 0; i < count; i++) stream->pending[i] = wr_past_token(past, at + i);
         status = compute(stream, stream->pending, count, &stream->cancel, ignored);
-        if (status != WEIR_OK)
-            cancelled(stream, error);
+        if (status != WEIR_OK) cancelled(stream, error);
         at += count;
     }
     past->stale = status != WEIR_OK;
@@ -108,24 +104,22 @@ static weir_status note_recompute(weir_stream *stream, const int32_t *tokens, in
         stream->logits_ready = false;
     }
     int64_t first = past->index > window ? past->index - window : 0;
-    for (int64_t i = 0; i < count; i++)
-        remember(past, tokens[i]);
+    for (int64_t i = 0; i < count; i++) remember(past, tokens[i]);
     int64_t end = past->index > window ? past->index - window : 0;
     tell_evicted(stream, first, end);
     return WEIR_OK;
 }
 
-/* --- The last token's hidden state -------------------------------------------------------------- */
+/* --- The last token's hidden state --------------------------------------------------------------
+ */
 
 weir_status wr_stream_ready(weir_stream *stream, weir_error *error) {
     wr_past *past = &stream->past;
     if (past->index == 0)
         return weir_error_set(error, WEIR_USAGE,
                               "the stream is empty: feed it a token before reading from it");
-    if (past->hidden_ready)
-        return WEIR_OK;
-    if (stream->settings.policy == WEIR_RECOMPUTE)
-        return recompute_window(stream, error);
+    if (past->hidden_ready) return WEIR_OK;
+    if (stream->settings.policy == WEIR_RECOMPUTE) return recompute_window(stream, error);
     /* After a rewind: the last token once more. Its row comes out with the bits it had. Never
      * cancelled: the token has been fed, and must not be half there. */
     const atomic_bool never = false;
@@ -133,10 +127,8 @@ weir_status wr_stream_ready(weir_stream *stream, weir_error *error) {
     bool border = wr_cache_border_pending(past->cache);
     int32_t token = wr_past_token(past, past->index - 1);
     weir_status status = wr_cache_take_back(past->cache, error);
-    if (status == WEIR_OK)
-        status = compute(stream, &token, 1, &never, ignored);
-    if (status == WEIR_OK && border)
-        wr_cache_border(past->cache);
+    if (status == WEIR_OK) status = compute(stream, &token, 1, &never, ignored);
+    if (status == WEIR_OK && border) wr_cache_border(past->cache);
     return status;
 }
 
@@ -146,7 +138,8 @@ void wr_stream_skip_to(weir_stream *stream, int64_t index) {
     stream->past.hidden_ready = stream->logits_ready = false;
 }
 
-/* --- Feeding tokens ----------------------------------------------------------------------------- */
+/* --- Feeding tokens -----------------------------------------------------------------------------
+ */
 
 static weir_status check_tokens(const weir_stream *stream, const int32_t *tokens, int64_t count,
                                 weir_error *error) {
@@ -161,11 +154,12 @@ static weir_status check_tokens(const weir_stream *stream, const int32_t *tokens
     int64_t capacity = stream->settings.window;
     int64_t room = capacity - stream->past.index - stream->pending_count;
     if (stream->settings.policy == WEIR_DENSE && count > room)
-        return weir_error_set(error, WEIR_LIMIT,
-                              "%lld more tokens do not fit: the dense policy keeps every token and "
-                              "has room for %lld of its %lld; choose a larger --context, or the sink "
-                              "policy, which never fills",
-                              (long long)count, (long long)room, (long long)capacity);
+        return weir_error_set(
+            error, WEIR_LIMIT,
+            "%lld more tokens do not fit: the dense policy keeps every token and "
+            "has room for %lld of its %lld; choose a larger --context, or the sink "
+            "policy, which never fills",
+            (long long)count, (long long)room, (long long)capacity);
     return WEIR_OK;
 }
 
@@ -200,8 +194,7 @@ static weir_status feed_chunk(weir_stream *stream, const int32_t *tokens, int64_
         return note_recompute(stream, tokens, count, error);
     if (compute(stream, tokens, count, &stream->cancel, evicted) != WEIR_OK)
         return cancelled(stream, error);
-    for (int64_t i = 0; i < count; i++)
-        remember(&stream->past, tokens[i]);
+    for (int64_t i = 0; i < count; i++) remember(&stream->past, tokens[i]);
     tell_evicted(stream, evicted[0], evicted[1]);
     return WEIR_OK;
 }
@@ -212,10 +205,8 @@ static weir_status score_recomputed(weir_stream *stream, const int32_t *tokens, 
     for (int64_t i = 0; i < count; i++) {
         const float *logits;
         weir_status status = note_recompute(stream, tokens + i, 1, error);
-        if (status == WEIR_OK)
-            status = weir_stream_logits(stream, &logits, error);
-        if (status != WEIR_OK)
-            return status;
+        if (status == WEIR_OK) status = weir_stream_logits(stream, &logits, error);
+        if (status != WEIR_OK) return status;
         status = fn(context, stream->past.index - 1, logits, stream->model->vocabulary);
         if (status != WEIR_OK)
             return weir_error_set(error, status, "stopped by the caller: %s",
@@ -236,8 +227,7 @@ static weir_status feed_checked(weir_stream *stream, const int32_t *tokens, int6
         if (atomic_load_explicit(&stream->cancel, memory_order_relaxed))
             return cancelled(stream, error);
         status = feed_chunk(stream, tokens + at, rows, error);
-        if (status == WEIR_OK && fn)
-            status = score(stream, first, rows, fn, context, error);
+        if (status == WEIR_OK && fn) status = score(stream, first, rows, fn, context, error);
     }
     return status;
 }
@@ -253,12 +243,9 @@ static void note_text_position(weir_stream *stream, const int32_t *tokens, int64
 weir_status weir_stream_feed_scored(weir_stream *stream, const int32_t *tokens, int64_t count,
                                     weir_logits_fn fn, void *context, weir_error *error) {
     weir_status status = weir_stream_flush(stream, error);
-    if (status == WEIR_OK)
-        status = check_tokens(stream, tokens, count, error);
-    if (status == WEIR_OK)
-        status = feed_checked(stream, tokens, count, fn, context, error);
-    if (status == WEIR_OK && count > 0)
-        note_text_position(stream, tokens, count);
+    if (status == WEIR_OK) status = check_tokens(stream, tokens, count, error);
+    if (status == WEIR_OK) status = feed_checked(stream, tokens, count, fn, context, error);
+    if (status == WEIR_OK && count > 0) note_text_position(stream, tokens, count);
     return status;
 }
 
@@ -267,16 +254,15 @@ weir_status weir_stream_feed_tokens(weir_stream *stream, const int32_t *tokens, 
     return weir_stream_feed_scored(stream, tokens, count, NULL, NULL, error);
 }
 
-/* --- Feeding text ------------------------------------------------------------------------------- */
+/* --- Feeding text -------------------------------------------------------------------------------
+ */
 
 static weir_status feed_pending(weir_stream *stream, weir_error *error) {
     int64_t count = stream->pending_count;
     stream->pending_count = 0;
-    if (count == 0)
-        return WEIR_OK;
+    if (count == 0) return WEIR_OK;
     weir_status status = feed_checked(stream, stream->pending, count, NULL, NULL, error);
-    if (status == WEIR_OK)
-        note_text_position(stream, stream->pending, count);
+    if (status == WEIR_OK) note_text_position(stream, stream->pending, count);
     return status;
 }
 
@@ -285,12 +271,10 @@ static weir_status feed_pending(weir_stream *stream, weir_error *error) {
 static weir_status end_text(weir_stream *stream, weir_status status, weir_error *error) {
     wr_past *past = &stream->past;
     weir_status rest = feed_pending(stream, status == WEIR_OK ? error : NULL);
-    if (status == WEIR_OK)
-        status = rest;
+    if (status == WEIR_OK) status = rest;
     if (status != WEIR_OK && past->tokenizer && !past->detokenizer.begun)
         wr_tokenizer_reset(past->tokenizer, true);
-    if (status != WEIR_OK && past->index == 0)
-        past->text_begun = false;
+    if (status != WEIR_OK && past->index == 0) past->text_begun = false;
     return status;
 }
 
@@ -300,8 +284,7 @@ static weir_status gather(void *context, const int32_t *tokens, int64_t count, w
     weir_status status = check_tokens(stream, tokens, count, error);
     for (int64_t i = 0; i < count && status == WEIR_OK; i++) {
         stream->pending[stream->pending_count++] = tokens[i];
-        if (stream->pending_count == stream->settings.chunk)
-            status = feed_pending(stream, error);
+        if (stream->pending_count == stream->settings.chunk) status = feed_pending(stream, error);
     }
     return status;
 }
@@ -309,8 +292,7 @@ static weir_status gather(void *context, const int32_t *tokens, int64_t count, w
 static weir_status begin_text(weir_stream *stream, weir_error *error) {
     const wr_vocab *vocab = stream->model->vocab;
     weir_status status = wr_vocab_usable(vocab, error);
-    if (status != WEIR_OK || stream->past.text_begun)
-        return status;
+    if (status != WEIR_OK || stream->past.text_begun) return status;
     stream->past.text_begun = true;
     int32_t bos = wr_vocab_bos(vocab);
     if (stream->past.index == 0 && wr_vocab_adds_bos(vocab) && bos >= 0)
@@ -322,20 +304,19 @@ weir_status weir_stream_feed_text(weir_stream *stream, const char *text, size_t 
                                   weir_error *error) {
     weir_status status = begin_text(stream, error);
     if (status == WEIR_OK)
-        status = wr_tokenizer_feed(stream->past.tokenizer, text, size, false, gather, stream, error);
+        status =
+            wr_tokenizer_feed(stream->past.tokenizer, text, size, false, gather, stream, error);
     return end_text(stream, status, error);
 }
 
 weir_status weir_stream_flush(weir_stream *stream, weir_error *error) {
-    if (!stream->past.tokenizer || wr_tokenizer_held(stream->past.tokenizer) == 0)
-        return WEIR_OK;
+    if (!stream->past.tokenizer || wr_tokenizer_held(stream->past.tokenizer) == 0) return WEIR_OK;
     weir_status status = wr_tokenizer_flush(stream->past.tokenizer, gather, stream, error);
     return end_text(stream, status, error);
 }
 
 weir_status weir_stream_border(weir_stream *stream, weir_error *error) {
     weir_status status = weir_stream_flush(stream, error);
-    if (status == WEIR_OK)
-        wr_cache_border(stream->past.cache);
+    if (status == WEIR_OK) wr_cache_border(stream->past.cache);
     return status;
 }

@@ -7,18 +7,17 @@
 weir_status weir_stream_logits(weir_stream *stream, const float **logits, weir_error *error) {
     weir_status status = weir_stream_flush(stream, error);
     *logits = NULL;
-    if (status == WEIR_OK)
-        status = wr_stream_ready(stream, error);
-    if (status != WEIR_OK)
-        return status;
+    if (status == WEIR_OK) status = wr_stream_ready(stream, error);
+    if (status != WEIR_OK) return status;
     if (!stream->logits_ready) {
         int64_t last = stream->past.index - 1;
         status = wr_forward_logits(stream->forward, stream->past.hidden, last, 1, stream->logits);
         if (status != WEIR_OK)
-            return weir_error_set(error, status,
-                                  "the logits after token %lld are not numbers: the model's weights "
-                                  "are damaged",
-                                  (long long)last);
+            return weir_error_set(
+                error, status,
+                "the logits after token %lld are not numbers: the model's weights "
+                "are damaged",
+                (long long)last);
         stream->logits_ready = true;
     }
     *logits = stream->logits;
@@ -42,14 +41,14 @@ weir_status weir_stream_next(weir_stream *stream, int32_t *token, weir_error *er
     weir_status status = weir_stream_logits(stream, &logits, error);
     if (status == WEIR_OK)
         status = wr_sampler_draw(stream->past.sampler, logits, stream->past.index, token, error);
-    if (status == WEIR_OK)
-        status = feed_drawn(stream, *token, error);
+    if (status == WEIR_OK) status = feed_drawn(stream, *token, error);
     return status;
 }
 
 weir_generate weir_generate_default(void) { return (weir_generate){.stop_at_end = true}; }
 
-/* --- Text of generated tokens ------------------------------------------------------------------- */
+/* --- Text of generated tokens -------------------------------------------------------------------
+ */
 
 typedef struct writer {
     weir_stream *stream;
@@ -83,8 +82,7 @@ static weir_status generate_one(weir_stream *stream, writer *out, const weir_gen
                                 weir_error *error) {
     int32_t token;
     weir_status status = weir_stream_next(stream, &token, error);
-    if (status != WEIR_OK)
-        return status;
+    if (status != WEIR_OK) return status;
     result->tokens++;
     if (options->stop_at_end && wr_vocab_ends_text(stream->model->vocab, token)) {
         result->reason = WEIR_STOP_END;
@@ -105,33 +103,26 @@ static weir_status generate_one(weir_stream *stream, writer *out, const weir_gen
 static void write_rest(writer *out, weir_text_fn fn, void *context) {
     out->size = 0;
     wr_stop_flush(&out->stop, keep_text, out);
-    if (fn && out->size > 0)
-        fn(context, -1, out->stream->text, out->size);
+    if (fn && out->size > 0) fn(context, -1, out->stream->text, out->size);
 }
 
-weir_status weir_stream_generate(weir_stream *stream, const weir_generate *options,
-                                 weir_text_fn fn, void *context, weir_generated *result,
-                                 weir_error *error) {
+weir_status weir_stream_generate(weir_stream *stream, const weir_generate *options, weir_text_fn fn,
+                                 void *context, weir_generated *result, weir_error *error) {
     weir_generated unused;
     weir_generate defaults = weir_generate_default();
     writer out = {.stream = stream};
-    if (!result)
-        result = &unused;
-    if (!options)
-        options = &defaults;
+    if (!result) result = &unused;
+    if (!options) options = &defaults;
     *result = (weir_generated){.tokens = 0, .reason = WEIR_STOP_LENGTH};
     if (options->tokens < -1)
         return weir_error_set(error, WEIR_USAGE,
                               "cannot generate %lld tokens: give 0 or more, or -1 for no end",
                               (long long)options->tokens);
     weir_status status = wr_stop_init(&out.stop, options->stop, options->stop_count, error);
-    if (status == WEIR_OK)
-        status = weir_stream_flush(stream, error);
+    if (status == WEIR_OK) status = weir_stream_flush(stream, error);
     bool done = false;
-    while (status == WEIR_OK && !done &&
-           (options->tokens < 0 || result->tokens < options->tokens))
+    while (status == WEIR_OK && !done && (options->tokens < 0 || result->tokens < options->tokens))
         status = generate_one(stream, &out, options, fn, context, result, &done, error);
-    if (result->reason != WEIR_STOP_STRING)
-        write_rest(&out, fn, context);
+    if (result->reason != WEIR_STOP_STRING) write_rest(&out, fn, context);
     return status;
 }

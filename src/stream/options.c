@@ -57,15 +57,17 @@ static weir_status check_applicable(const weir_stream_options *o, weir_error *er
 static weir_status resolve_dense(const weir_model_info *info, const weir_stream_options *o,
                                  wr_settings *out, weir_error *error) {
     if (o->context < 0)
-        return weir_error_set(error, WEIR_USAGE, "a context of %lld is out of range: give 1 or more",
+        return weir_error_set(error, WEIR_USAGE,
+                              "a context of %lld is out of range: give 1 or more",
                               (long long)o->context);
     out->sinks = 0;
     out->window = o->context > 0 ? o->context : info->trained_context;
     if (out->window > info->trained_context && !o->beyond)
-        return weir_error_set(error, WEIR_LIMIT,
-                              "a context of %lld exceeds the %lld tokens that the model was trained "
-                              "for: choose the sink policy, or allow it with --beyond",
-                              (long long)out->window, (long long)info->trained_context);
+        return weir_error_set(
+            error, WEIR_LIMIT,
+            "a context of %lld exceeds the %lld tokens that the model was trained "
+            "for: choose the sink policy, or allow it with --beyond",
+            (long long)out->window, (long long)info->trained_context);
     if (out->window > INT32_MAX)
         return weir_error_set(error, WEIR_LIMIT, "a context of %lld is out of range (1 to %d)",
                               (long long)out->window, INT32_MAX);
@@ -79,12 +81,10 @@ static weir_status resolve_window(const weir_model_info *info, const weir_stream
         return weir_error_set(error, WEIR_USAGE, "%lld sinks are out of range: give 0 or more",
                               (long long)o->sinks);
     if (o->window < 0 || o->cache < 0)
-        return weir_error_set(error, WEIR_USAGE,
-                              "a window of %lld is out of range: give 1 or more",
+        return weir_error_set(error, WEIR_USAGE, "a window of %lld is out of range: give 1 or more",
                               (long long)(o->window < 0 ? o->window : o->cache));
     out->sinks = 0;
-    if (o->policy == WEIR_SINK)
-        out->sinks = o->sinks >= 0 ? o->sinks : info->sink_token ? 1 : 4;
+    if (o->policy == WEIR_SINK) out->sinks = o->sinks >= 0 ? o->sinks : info->sink_token ? 1 : 4;
     int64_t slots = o->cache > 0 ? o->cache : trained;
     if (out->sinks >= trained)
         return weir_error_set(error, WEIR_LIMIT,
@@ -98,11 +98,12 @@ static weir_status resolve_window(const weir_model_info *info, const weir_stream
                               "choose at least %lld",
                               (long long)slots, (long long)out->sinks, (long long)out->sinks + 1);
     if (out->window > trained - out->sinks)
-        return weir_error_set(error, WEIR_LIMIT,
-                              "%lld sinks and a window of %lld exceed the %lld tokens that the model "
-                              "was trained for: choose a window of at most %lld",
-                              (long long)out->sinks, (long long)out->window, (long long)trained,
-                              (long long)(trained - out->sinks));
+        return weir_error_set(
+            error, WEIR_LIMIT,
+            "%lld sinks and a window of %lld exceed the %lld tokens that the model "
+            "was trained for: choose a window of at most %lld",
+            (long long)out->sinks, (long long)out->window, (long long)trained,
+            (long long)(trained - out->sinks));
     return WEIR_OK;
 }
 
@@ -112,12 +113,9 @@ weir_status wr_settings_resolve(const weir_model *model, const weir_stream_optio
     if (!model->described)
         return weir_error_set(error, model->flaw.status, "%s", model->flaw.message);
     weir_status status = check_enums(&o, error);
-    if (status == WEIR_OK)
-        status = check_applicable(&o, error);
-    if (status == WEIR_OK)
-        status = wr_settings_machine(out, o.chunk, o.threads, error);
-    if (status != WEIR_OK)
-        return status;
+    if (status == WEIR_OK) status = check_applicable(&o, error);
+    if (status == WEIR_OK) status = wr_settings_machine(out, o.chunk, o.threads, error);
+    if (status != WEIR_OK) return status;
     out->policy = o.policy;
     out->cache_type = o.cache_type;
     out->eviction = o.eviction;
@@ -138,16 +136,16 @@ static wr_kv_type kv_type(weir_cache_type type) {
 }
 
 wr_cache_options wr_settings_cache(const weir_model *model, const wr_settings *settings) {
-    return (wr_cache_options){
-        .shape = {.layers = model->layers,
-                  .kv_heads = model->kv_heads,
-                  .key_dim = model->key_dim,
-                  .value_dim = model->value_dim,
-                  .layer_windows = model->layer_windows},
-        .pinned = settings->sinks,
-        .recent = settings->window,
-        .chunk = settings->chunk,
-        .type = kv_type(settings->cache_type),
-        .by_message = settings->eviction == WEIR_EVICT_MESSAGE,
-        .bounded = settings->policy == WEIR_DENSE || settings->policy == WEIR_RECOMPUTE};
+    return (wr_cache_options){.shape = {.layers = model->layers,
+                                        .kv_heads = model->kv_heads,
+                                        .key_dim = model->key_dim,
+                                        .value_dim = model->value_dim,
+                                        .layer_windows = model->layer_windows},
+                              .pinned = settings->sinks,
+                              .recent = settings->window,
+                              .chunk = settings->chunk,
+                              .type = kv_type(settings->cache_type),
+                              .by_message = settings->eviction == WEIR_EVICT_MESSAGE,
+                              .bounded = settings->policy == WEIR_DENSE ||
+                                         settings->policy == WEIR_RECOMPUTE};
 }

@@ -32,11 +32,9 @@ static void save_settings(const weir_stream *stream, wr_writer *w) {
 static void save_tokens(const wr_past *past, wr_writer *w) {
     int64_t early = past->index < past->early_size ? past->index : past->early_size;
     int64_t recent = past->index - past->history_begin;
-    if (recent > past->history_size)
-        recent = past->history_size;
+    if (recent > past->history_size) recent = past->history_size;
     wr_write_u64(w, (uint64_t)early);
-    for (int64_t i = 0; i < early; i++)
-        wr_write_u32(w, (uint32_t)past->early[i]);
+    for (int64_t i = 0; i < early; i++) wr_write_u32(w, (uint32_t)past->early[i]);
     wr_write_u64(w, (uint64_t)recent);
     for (int64_t i = past->index - recent; i < past->index; i++)
         wr_write_u32(w, (uint32_t)past->history[i % past->history_size]);
@@ -55,8 +53,7 @@ static void save_past(const weir_stream *stream, wr_writer *w) {
     for (int32_t i = 0; past->hidden_ready && i < stream->model->width; i++)
         wr_write_f32(w, past->hidden[i]);
     wr_sampler_save(past->sampler, w);
-    if (past->tokenizer)
-        wr_tokenizer_save(past->tokenizer, w);
+    if (past->tokenizer) wr_tokenizer_save(past->tokenizer, w);
     wr_cache_save(past->cache, w);
 }
 
@@ -67,8 +64,7 @@ weir_status weir_stream_save(weir_stream *stream, const char *path, weir_error *
     wr_write_u64(&w, wr_model_fingerprint(stream->model));
     save_settings(stream, &w);
     save_past(stream, &w);
-    if (!w.failed)
-        wr_write_u64(&w, wr_checksum(0, w.data, w.size));
+    if (!w.failed) wr_write_u64(&w, wr_checksum(0, w.data, w.size));
     weir_status status =
         w.failed ? weir_error_set(error, WEIR_MEMORY, "%s: no memory to save the stream", path)
                  : wr_file_replace(path, w.data, w.size, w.allocator, error);
@@ -101,17 +97,17 @@ static weir_status check_envelope(loader *l) {
                               "%s was saved by a newer weir (format %u, this one knows up to %d)",
                               l->path, (unsigned)version, SAVED_VERSION);
     uint64_t fingerprint = wr_read_u64(r);
-    if (r->failed || version == 0 || r->size < r->at + 8)
-        return damaged(l, "it is too short");
+    if (r->failed || version == 0 || r->size < r->at + 8) return damaged(l, "it is too short");
     wr_reader tail = {.data = r->data + r->size - 8, .size = 8};
     r->size -= 8;
     if (wr_read_u64(&tail) != wr_checksum(0, r->data, r->size))
         return damaged(l, "its checksum does not match its content");
     if (fingerprint != wr_model_fingerprint(l->model))
-        return weir_error_set(l->error, WEIR_MISMATCH,
-                              "%s was saved with another model than %s: load it with the model that "
-                              "made it",
-                              l->path, l->model->info.path);
+        return weir_error_set(
+            l->error, WEIR_MISMATCH,
+            "%s was saved with another model than %s: load it with the model that "
+            "made it",
+            l->path, l->model->info.path);
     return WEIR_OK;
 }
 
@@ -153,8 +149,7 @@ static weir_status load_settings(loader *l, wr_settings *out) {
         o.window = (int64_t)window;
     }
     weir_error inner;
-    if (wr_settings_resolve(l->model, &o, out, &inner) != WEIR_OK)
-        return damaged(l, inner.message);
+    if (wr_settings_resolve(l->model, &o, out, &inner) != WEIR_OK) return damaged(l, inner.message);
     return check_size(l, &o);
 }
 
@@ -162,8 +157,7 @@ static bool read_tokens(loader *l, int64_t index, int64_t begin, int64_t count, 
                         int64_t size) {
     for (int64_t i = begin; i < begin + count; i++) {
         uint32_t token = wr_read_u32(&l->reader);
-        if (token >= (uint32_t)l->model->vocabulary || i >= index)
-            return false;
+        if (token >= (uint32_t)l->model->vocabulary || i >= index) return false;
         to[i % size] = (int32_t)token;
     }
     return !l->reader.failed;
@@ -174,12 +168,11 @@ static bool read_tokens(loader *l, int64_t index, int64_t begin, int64_t count, 
 static bool load_tokens(loader *l, wr_past *past) {
     uint64_t early = wr_read_u64(&l->reader);
     uint64_t expected = (uint64_t)(past->index < past->early_size ? past->index : past->early_size);
-    if (early != expected || !read_tokens(l, past->index, 0, (int64_t)early, past->early,
-                                          past->early_size))
+    if (early != expected ||
+        !read_tokens(l, past->index, 0, (int64_t)early, past->early, past->early_size))
         return false;
     uint64_t recent = wr_read_u64(&l->reader);
-    if (recent > (uint64_t)past->index || recent > wr_reader_left(&l->reader) / 4)
-        return false;
+    if (recent > (uint64_t)past->index || recent > wr_reader_left(&l->reader) / 4) return false;
     past->history_begin = past->index - (int64_t)recent;
     return read_tokens(l, past->index, past->history_begin, (int64_t)recent, past->history,
                        past->history_size);
@@ -198,8 +191,7 @@ static weir_status load_state(loader *l, weir_stream *stream) {
         return damaged(l, "its numbers are out of range");
     memcpy(past->detokenizer.held, held, sizeof past->detokenizer.held);
     past->index = (int64_t)index;
-    if (!load_tokens(l, past))
-        return damaged(l, "its tokens are out of range");
+    if (!load_tokens(l, past)) return damaged(l, "its tokens are out of range");
     int64_t window = stream->settings.policy == WEIR_RECOMPUTE ? stream->settings.window : 1;
     int64_t first = past->index > window ? past->index - window : 0;
     if (!wr_past_remembers(past, first, past->index))
@@ -216,13 +208,11 @@ static weir_status load_past(loader *l, weir_stream *stream) {
     wr_past *past = &stream->past;
     weir_error inner = {.message = ""};
     weir_status status = load_state(l, stream);
-    if (status != WEIR_OK)
-        return status;
+    if (status != WEIR_OK) return status;
     status = wr_sampler_load(past->sampler, &l->reader, &inner);
     if (status == WEIR_OK && past->tokenizer)
         status = wr_tokenizer_load(past->tokenizer, &l->reader, &inner);
-    if (status == WEIR_OK)
-        status = wr_cache_load(past->cache, &l->reader, &inner);
+    if (status == WEIR_OK) status = wr_cache_load(past->cache, &l->reader, &inner);
     if (status != WEIR_OK)
         return weir_error_set(l->error, status, "%s: %s", l->path, inner.message);
     bool recompute = stream->settings.policy == WEIR_RECOMPUTE;
@@ -232,8 +222,7 @@ static weir_status load_past(loader *l, weir_stream *stream) {
     int64_t slid = past->index < window ? past->index : window;
     if (recompute && !past->stale && wr_cache_length(past->cache) != slid)
         return damaged(l, "its cache and its tokens disagree");
-    if (wr_reader_left(&l->reader) != 0)
-        return damaged(l, "it is too long");
+    if (wr_reader_left(&l->reader) != 0) return damaged(l, "it is too long");
     return WEIR_OK;
 }
 
@@ -242,17 +231,14 @@ static weir_status load_stream(loader *l, const weir_stream_options *options, we
     const weir_allocator *allocator =
         options && options->allocator ? options->allocator : wr_model_allocator(l->model);
     weir_status status = check_envelope(l);
-    if (status == WEIR_OK)
-        status = load_settings(l, &settings);
+    if (status == WEIR_OK) status = load_settings(l, &settings);
     if (status == WEIR_OK)
         status = wr_settings_machine(&settings, options ? options->chunk : 0,
                                      options ? options->threads : 0, l->error);
     if (status == WEIR_OK)
         status = wr_stream_reserve(l->model, &settings, allocator, NULL, out, l->error);
-    if (status == WEIR_OK)
-        status = wr_cache_open((*out)->past.cache, allocator, l->error);
-    if (status == WEIR_OK)
-        status = load_past(l, *out);
+    if (status == WEIR_OK) status = wr_cache_open((*out)->past.cache, allocator, l->error);
+    if (status == WEIR_OK) status = load_past(l, *out);
     return status;
 }
 
@@ -262,8 +248,7 @@ weir_status weir_stream_load(const weir_model *model, const char *path,
     wr_map map;
     *out = NULL;
     weir_status status = wr_map_open(path, &map, error);
-    if (status != WEIR_OK)
-        return status;
+    if (status != WEIR_OK) return status;
     loader l = {.model = model,
                 .path = path,
                 .reader = {.data = map.data, .size = map.size},

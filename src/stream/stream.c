@@ -36,8 +36,7 @@ void wr_past_copy(wr_past *to, const wr_past *from, int32_t width) {
     to->detokenizer = from->detokenizer;
     to->hidden_ready = from->hidden_ready;
     wr_sampler_copy(to->sampler, from->sampler);
-    if (to->tokenizer)
-        wr_tokenizer_copy(to->tokenizer, from->tokenizer);
+    if (to->tokenizer) wr_tokenizer_copy(to->tokenizer, from->tokenizer);
     assert(to->early_size == from->early_size && to->history_size == from->history_size);
     memcpy(to->early, from->early, (size_t)to->early_size * sizeof *to->early);
     memcpy(to->history, from->history, (size_t)to->history_size * sizeof *to->history);
@@ -71,8 +70,7 @@ weir_status weir_stream_plan(const weir_model *model, const weir_stream_options 
                              weir_plan *out, weir_error *error) {
     wr_settings settings;
     weir_status status = wr_settings_resolve(model, options, &settings, error);
-    if (status != WEIR_OK)
-        return status;
+    if (status != WEIR_OK) return status;
     wr_cache_options cache = wr_settings_cache(model, &settings);
     out->policy = settings.policy;
     out->sinks = settings.sinks;
@@ -95,8 +93,7 @@ static weir_status reserve_threads(weir_stream *stream, wr_threads *threads, wei
     else
         status = wr_threads_create(stream->settings.threads, wr_stream_allocator(stream),
                                    &stream->threads, error);
-    if (status == WEIR_OK)
-        wr_forward_use_threads(stream->forward, stream->threads);
+    if (status == WEIR_OK) wr_forward_use_threads(stream->forward, stream->threads);
     return status;
 }
 
@@ -108,8 +105,7 @@ weir_status wr_stream_reserve(const weir_model *model, const wr_settings *settin
         return weir_error_set(error, WEIR_USAGE, "%s was opened for its metadata only",
                               model->info.path);
     weir_stream *stream = wr_allocate_array(allocator, 1, sizeof *stream);
-    if (!stream)
-        return weir_error_set(error, WEIR_MEMORY, "no memory for a stream");
+    if (!stream) return weir_error_set(error, WEIR_MEMORY, "no memory for a stream");
     if (allocator) {
         stream->allocator = *allocator;
         stream->has_allocator = true;
@@ -122,16 +118,14 @@ weir_status wr_stream_reserve(const weir_model *model, const wr_settings *settin
     weir_status status = wr_arena_bind(&stream->arena, allocator);
     if (status != WEIR_OK) {
         wr_release(allocator, stream, sizeof *stream);
-        return weir_error_set(error, WEIR_MEMORY,
-                              "no memory for a stream of %zu bytes: choose a smaller window or chunk",
-                              bytes);
+        return weir_error_set(
+            error, WEIR_MEMORY,
+            "no memory for a stream of %zu bytes: choose a smaller window or chunk", bytes);
     }
     lay_stream(&stream->arena, model, settings, stream);
     wr_cache_options cache = wr_settings_cache(model, settings);
-    stream->reserved_bytes =
-        (int64_t)(bytes + sizeof *stream + wr_cache_page_bytes(&cache));
-    if (stream->past.tokenizer)
-        wr_tokenizer_reset(stream->past.tokenizer, true);
+    stream->reserved_bytes = (int64_t)(bytes + sizeof *stream + wr_cache_page_bytes(&cache));
+    if (stream->past.tokenizer) wr_tokenizer_reset(stream->past.tokenizer, true);
     status = reserve_threads(stream, threads, error);
     if (status != WEIR_OK)
         weir_stream_destroy(stream);
@@ -145,18 +139,15 @@ weir_status weir_stream_create(const weir_model *model, const weir_stream_option
     wr_settings settings;
     *out = NULL;
     weir_status status = wr_settings_resolve(model, options, &settings, error);
-    if (status != WEIR_OK)
-        return status;
+    if (status != WEIR_OK) return status;
     const weir_allocator *allocator =
         options && options->allocator ? options->allocator : wr_model_allocator(model);
     weir_stream *stream;
     status = wr_stream_reserve(model, &settings, allocator, NULL, &stream, error);
-    if (status != WEIR_OK)
-        return status;
+    if (status != WEIR_OK) return status;
     weir_sampling sampling = weir_sampling_default();
     status = wr_cache_open(stream->past.cache, allocator, error);
-    if (status == WEIR_OK)
-        status = wr_sampler_set(stream->past.sampler, &sampling, error);
+    if (status == WEIR_OK) status = wr_sampler_set(stream->past.sampler, &sampling, error);
     if (status != WEIR_OK) {
         weir_stream_destroy(stream);
         return status;
@@ -175,8 +166,7 @@ static size_t scores_bytes(const weir_stream *stream) {
 }
 
 void weir_stream_destroy(weir_stream *stream) {
-    if (!stream)
-        return;
+    if (!stream) return;
     weir_allocator copy = stream->allocator;
     const weir_allocator *allocator = stream->has_allocator ? &copy : NULL;
     wr_cache_close(stream->past.cache);
@@ -191,8 +181,7 @@ void weir_stream_destroy(weir_stream *stream) {
 /* Under recompute a rewind needs the tokens of the window, and nothing else. */
 static int64_t reach_recompute(const wr_past *past, int64_t window) {
     int64_t history = wr_past_history_begin(past);
-    if (history <= past->early_size)
-        return 0;
+    if (history <= past->early_size) return 0;
     return history + window < past->index ? history + window : past->index;
 }
 
@@ -227,8 +216,7 @@ void weir_stream_observe(weir_stream *stream, weir_observer_fn fn, void *context
 weir_status weir_stream_observe_scores(weir_stream *stream, weir_scores_fn fn, void *context,
                                        weir_error *error) {
     const weir_allocator *allocator = wr_stream_allocator(stream);
-    if (fn && !stream->scores)
-        stream->scores = wr_allocate(allocator, scores_bytes(stream));
+    if (fn && !stream->scores) stream->scores = wr_allocate(allocator, scores_bytes(stream));
     if (fn && !stream->scores)
         return weir_error_set(error, WEIR_MEMORY, "no memory for attention scores");
     if (!fn) {

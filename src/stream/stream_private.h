@@ -27,7 +27,7 @@ typedef struct wr_settings {
 
 /* What the stream has become. All of it lies in one arena. */
 typedef struct wr_past {
-    int64_t index; /* tokens fed */
+    int64_t index;   /* tokens fed */
     bool text_begun; /* the space prefix has been decided */
     bool stale;      /* recompute: the cache does not hold the window of the last token */
     wr_detokenizer detokenizer;
@@ -39,7 +39,7 @@ typedef struct wr_past {
     int32_t *history; /* [history_size] token j at j % history_size */
     int64_t history_size;
     int64_t history_begin; /* nothing older is in the history (a file may bring less) */
-    float *hidden; /* [width] of the last token, when hidden_ready */
+    float *hidden;         /* [width] of the last token, when hidden_ready */
     bool hidden_ready;
 } wr_past;
 

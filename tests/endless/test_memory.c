@@ -1,7 +1,7 @@
 /*
- * Constant memory: a million tokens through a sink stream at 4+252. RssAnon + VmSwap after the first
- * ten thousand and at the end differ by no more than 64 KiB, and from the ten thousandth token on an
- * allocator that refuses everything is never asked.
+ * Constant memory: a million tokens through a sink stream at 4+252. RssAnon + VmSwap after the
+ * first ten thousand and at the end differ by no more than 64 KiB, and from the ten thousandth
+ * token on an allocator that refuses everything is never asked.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -23,8 +23,7 @@ enum { WARM = 10000, GENERATED = 2000, PIECE = 4000 };
 static const int64_t total = 1000000;
 
 static void must(weir_status status, const weir_error *error) {
-    if (status != WEIR_OK)
-        fail_msg("%s", error->message);
+    if (status != WEIR_OK) fail_msg("%s", error->message);
 }
 
 static void feed_until(weir_stream *stream, int32_t vocabulary, int64_t index) {

@@ -1,6 +1,7 @@
 /*
- * Interruptions: a call is cancelled from another thread, forks run at the same time, and a weight is
- * not a number. The stream is at a token border and goes on with the bits that it would have had.
+ * Interruptions: a call is cancelled from another thread, forks run at the same time, and a weight
+ * is not a number. The stream is at a token border and goes on with the bits that it would have
+ * had.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -20,7 +21,8 @@ enum { LONG = 400000 };
 
 static random_model tiny;
 
-/* --- Cancelled from another thread -------------------------------------------------------------- */
+/* --- Cancelled from another thread --------------------------------------------------------------
+ */
 
 typedef struct canceller {
     weir_stream *stream;
@@ -76,7 +78,8 @@ static void test_cancelled_feed(void **state) {
     check_cancelled_feed(options);
 }
 
-/* --- Cancelled before it begins ----------------------------------------------------------------- */
+/* --- Cancelled before it begins -----------------------------------------------------------------
+ */
 
 static void test_cancelled_before(void **state) {
     (void)state;
@@ -147,7 +150,8 @@ static void test_cancelled_recompute(void **state) {
     weir_stream_destroy(fresh);
 }
 
-/* --- Forks at the same time --------------------------------------------------------------------- */
+/* --- Forks at the same time ---------------------------------------------------------------------
+ */
 
 typedef struct runner {
     weir_stream *stream;
@@ -193,7 +197,8 @@ static void test_forks_at_once(void **state) {
     }
 }
 
-/* --- Not a number --------------------------------------------------------------------------------*/
+/* --- Not a number
+ * --------------------------------------------------------------------------------*/
 
 /* A copy of the file with one float of the last norm replaced. */
 static void spoil_norm(random_model *out, float value) {
@@ -278,8 +283,8 @@ static int tear_down(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_cancelled_feed), cmocka_unit_test(test_cancelled_before),
+        cmocka_unit_test(test_cancelled_feed),  cmocka_unit_test(test_cancelled_before),
         cmocka_unit_test(test_cancelled_flush), cmocka_unit_test(test_cancelled_recompute),
-        cmocka_unit_test(test_forks_at_once), cmocka_unit_test(test_not_a_number)};
+        cmocka_unit_test(test_forks_at_once),   cmocka_unit_test(test_not_a_number)};
     return cmocka_run_group_tests_name("interruptions", tests, set_up, tear_down);
 }

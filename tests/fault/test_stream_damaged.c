@@ -24,7 +24,8 @@ typedef struct saved_file {
     size_t size;
 } saved_file;
 
-/* --- An allocator with a ceiling ---------------------------------------------------------------- */
+/* --- An allocator with a ceiling ----------------------------------------------------------------
+ */
 
 static size_t live;
 
@@ -44,7 +45,8 @@ static void capped_release(void *context, void *memory, size_t size) {
 
 static const weir_allocator capped = {.allocate = capped_allocate, .release = capped_release};
 
-/* --- Files -------------------------------------------------------------------------------------- */
+/* --- Files --------------------------------------------------------------------------------------
+ */
 
 /* Over the old bytes: emptying a file first makes some systems wait for the disk at every close. */
 static void write_file(const uint8_t *bytes, size_t size) {
@@ -106,7 +108,8 @@ static weir_stream *make(int kind, weir_policy *policy) {
     return stream;
 }
 
-/* --- Refused ------------------------------------------------------------------------------------ */
+/* --- Refused ------------------------------------------------------------------------------------
+ */
 
 static void check_refused_file(const char *what, size_t at) {
     weir_error error = {.message = ""};
@@ -193,7 +196,8 @@ static void test_versions(void **state) {
     assert_refused(load(&stream, &error), WEIR_MISMATCH, &error, "another model");
 }
 
-/* --- Hostile ------------------------------------------------------------------------------------ */
+/* --- Hostile ------------------------------------------------------------------------------------
+ */
 
 static uint64_t draws;
 static uint32_t draw(uint32_t below) {
@@ -203,8 +207,16 @@ static uint32_t draw(uint32_t below) {
 }
 
 static void spoil(uint8_t *bytes, size_t size) {
-    static const uint64_t values[] = {0,          1,          31,         32,        33,
-                                      0x7fffffff, 0x80000000, 0xffffffff, UINT64_MAX, INT64_MAX,
+    static const uint64_t values[] = {0,
+                                      1,
+                                      31,
+                                      32,
+                                      33,
+                                      0x7fffffff,
+                                      0x80000000,
+                                      0xffffffff,
+                                      UINT64_MAX,
+                                      INT64_MAX,
                                       (uint64_t)1 << 60};
     size_t begin = 20; /* after magic, version and fingerprint */
     size_t room = size - 8 - begin;
@@ -254,7 +266,8 @@ static void test_hostile(void **state) {
     for (int kind = 0; kind < 5; kind++) {
         weir_policy policy;
         weir_stream *stream = make(kind, &policy);
-        if (kind == 2) weir_stream_rewind(stream, 55, NULL); /* the last state is to be made again */
+        if (kind == 2)
+            weir_stream_rewind(stream, 55, NULL); /* the last state is to be made again */
         save_to(stream, &file);
         weir_stream_destroy(stream);
         for (int i = 0; i < HOSTILE; i++) {
@@ -337,10 +350,9 @@ static int tear_down(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_cut), cmocka_unit_test(test_longer),
-                                       cmocka_unit_test(test_flipped),
-                                       cmocka_unit_test(test_versions),
-                                       cmocka_unit_test(test_hostile),
-                                       cmocka_unit_test(test_few_tokens)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_cut),     cmocka_unit_test(test_longer),
+        cmocka_unit_test(test_flipped), cmocka_unit_test(test_versions),
+        cmocka_unit_test(test_hostile), cmocka_unit_test(test_few_tokens)};
     return cmocka_run_group_tests_name("damaged streams", tests, set_up, tear_down);
 }

@@ -1,6 +1,7 @@
 /*
- * Out of memory, everywhere: the n-th request of every call that may ask for memory fails, for every
- * n. The call says so, nothing leaks, and the stream goes on with the bits that it would have had.
+ * Out of memory, everywhere: the n-th request of every call that may ask for memory fails, for
+ * every n. The call says so, nothing leaks, and the stream goes on with the bits that it would have
+ * had.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -13,7 +14,8 @@
 static random_model tiny;
 static char path[64];
 
-/* --- Opening and creating ----------------------------------------------------------------------- */
+/* --- Opening and creating -----------------------------------------------------------------------
+ */
 
 static void test_model_open(void **state) {
     (void)state;
@@ -67,7 +69,8 @@ static void test_create(void **state) {
     }
 }
 
-/* --- Calls on a stream that lives --------------------------------------------------------------- */
+/* --- Calls on a stream that lives ---------------------------------------------------------------
+ */
 
 typedef weir_status (*attempt)(weir_stream *stream, weir_error *error);
 
@@ -248,8 +251,9 @@ static int tear_down(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_model_open), cmocka_unit_test(test_create),
-        cmocka_unit_test(test_fork), cmocka_unit_test(test_mark), cmocka_unit_test(test_pin),
-        cmocka_unit_test(test_save), cmocka_unit_test(test_load),
-        cmocka_unit_test(test_rewind_below_sinks), cmocka_unit_test(test_return)};
+        cmocka_unit_test(test_fork),       cmocka_unit_test(test_mark),
+        cmocka_unit_test(test_pin),        cmocka_unit_test(test_save),
+        cmocka_unit_test(test_load),       cmocka_unit_test(test_rewind_below_sinks),
+        cmocka_unit_test(test_return)};
     return cmocka_run_group_tests_name("out of memory", tests, set_up, tear_down);
 }

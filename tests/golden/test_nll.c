@@ -1,8 +1,8 @@
 /*
  * Per-token negative log-likelihood against figures of an independent float64 implementation that
- * re-rotates every cached key by its place in the cache at every step (tools/reference/golden_nll.py
- * and the shared golden files): with f32 pages every token within 2e-4 nats, with f16 pages the mean
- * within 1e-3, with q8_0 pages within 1e-2.
+ * re-rotates every cached key by its place in the cache at every step
+ * (tools/reference/golden_nll.py and the shared golden files): with f32 pages every token within
+ * 2e-4 nats, with f16 pages the mean within 1e-3, with q8_0 pages within 1e-2.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -42,15 +42,12 @@ static golden figures;
 static int64_t read_tokens(const char *path, int32_t *tokens) {
     FILE *file = fopen(path, "r");
     int64_t count = 0;
-    if (!file)
-        return 0;
+    if (!file) return 0;
     for (int c = fgetc(file); c != EOF && count < MAX_TOKENS; c = fgetc(file)) {
-        if (c < '0' || c > '9')
-            continue;
+        if (c < '0' || c > '9') continue;
         ungetc(c, file);
         int token = 0;
-        if (fscanf(file, "%d", &token) == 1)
-            tokens[count++] = token;
+        if (fscanf(file, "%d", &token) == 1) tokens[count++] = token;
     }
     fclose(file);
     return count;
@@ -59,8 +56,7 @@ static int64_t read_tokens(const char *path, int32_t *tokens) {
 static setting *find_setting(golden *g, const char *policy, int sinks, int window) {
     for (int i = 0; i < g->setting_count; i++) {
         setting *s = &g->settings[i];
-        if (strcmp(s->policy, policy) == 0 && s->sinks == sinks && s->window == window)
-            return s;
+        if (strcmp(s->policy, policy) == 0 && s->sinks == sinks && s->window == window) return s;
     }
     assert_true(g->setting_count < MAX_SETTINGS);
     setting *s = &g->settings[g->setting_count++];
@@ -76,8 +72,7 @@ static bool read_golden(golden *g, const char *tokens, const char *csv) {
     g->token_count = read_tokens(tokens, g->tokens);
     FILE *file = fopen(csv, "r");
     if (!file || g->token_count == 0) {
-        if (file)
-            fclose(file);
+        if (file) fclose(file);
         return false;
     }
     char line[128];
@@ -113,14 +108,11 @@ typedef struct scoring {
 static weir_status score(void *context, int64_t index, const float *logits, int32_t n_vocab) {
     scoring *s = context;
     int64_t next = index + 1;
-    if (next > s->expected->highest || !s->expected->known[next])
-        return WEIR_OK;
+    if (next > s->expected->highest || !s->expected->known[next]) return WEIR_OK;
     double top = -INFINITY;
     double total = 0.0;
-    for (int32_t i = 0; i < n_vocab; i++)
-        top = fmax(top, (double)logits[i]);
-    for (int32_t i = 0; i < n_vocab; i++)
-        total += exp((double)logits[i] - top);
+    for (int32_t i = 0; i < n_vocab; i++) top = fmax(top, (double)logits[i]);
+    for (int32_t i = 0; i < n_vocab; i++) total += exp((double)logits[i] - top);
     double nll = top + log(total) - (double)logits[figures.tokens[next]];
     s->sum += nll;
     s->expected_sum += s->expected->nll[next];
@@ -139,10 +131,8 @@ static weir_stream_options options_for(const setting *s, weir_cache_type type) {
         options.policy = WEIR_WINDOW;
     else if (strcmp(s->policy, "recompute") == 0)
         options.policy = WEIR_RECOMPUTE;
-    if (options.policy != WEIR_DENSE)
-        options.window = s->window;
-    if (options.policy == WEIR_SINK)
-        options.sinks = s->sinks;
+    if (options.policy != WEIR_DENSE) options.window = s->window;
+    if (options.policy == WEIR_SINK) options.sinks = s->sinks;
     return options;
 }
 
@@ -185,7 +175,8 @@ static void compare(const char *model_path, const char *cpu) {
     weir_model_close(model);
 }
 
-/* --- The two models ----------------------------------------------------------------------------- */
+/* --- The two models -----------------------------------------------------------------------------
+ */
 
 static const char *levels[] = {"scalar", NULL}; /* NULL: the best of this machine */
 
@@ -193,14 +184,12 @@ static void compare_files(const char *folder, const char *model, const char *tok
                           const char *csv) {
     char paths[3][4096];
     const char *names[] = {model, tokens, csv};
-    for (int i = 0; i < 3; i++)
-        snprintf(paths[i], sizeof paths[i], "%s/%s", folder, names[i]);
+    for (int i = 0; i < 3; i++) snprintf(paths[i], sizeof paths[i], "%s/%s", folder, names[i]);
     if (!read_golden(&figures, paths[1], paths[2])) {
         printf("skipped: %s is not there\n", paths[2]);
         skip();
     }
-    for (size_t i = 0; i < sizeof levels / sizeof levels[0]; i++)
-        compare(paths[0], levels[i]);
+    for (size_t i = 0; i < sizeof levels / sizeof levels[0]; i++) compare(paths[0], levels[i]);
 }
 
 static void test_shipped_model(void **state) {

@@ -28,8 +28,7 @@ typedef struct difference {
     double total;
 } difference;
 
-static weir_status compare_row(void *context, int64_t index, const float *logits,
-                               int32_t n_vocab) {
+static weir_status compare_row(void *context, int64_t index, const float *logits, int32_t n_vocab) {
     difference *d = context;
     assert_int_equal(n_vocab, VOCABULARY);
     for (int32_t i = 0; i < n_vocab; i++) {
@@ -46,15 +45,12 @@ static bool read_golden(const char *folder, const char *format) {
     snprintf(path, sizeof path, "%s/%s.exact.f32", folder, format);
     FILE *file = fopen(path, "rb");
     size_t got = file ? fread(expected, sizeof *expected, TOKENS * VOCABULARY, file) : 0;
-    if (file)
-        fclose(file);
+    if (file) fclose(file);
     snprintf(path, sizeof path, "%s/tokens.txt", folder);
     file = fopen(path, "r");
     int count = 0;
-    while (file && count < TOKENS && fscanf(file, "%d%*[, \n]", &tokens[count]) == 1)
-        count++;
-    if (file)
-        fclose(file);
+    while (file && count < TOKENS && fscanf(file, "%d%*[, \n]", &tokens[count]) == 1) count++;
+    if (file) fclose(file);
     return got == TOKENS * VOCABULARY && count == TOKENS;
 }
 

@@ -1,7 +1,7 @@
 /*
- * The bits are equal: the logits of a stream of 2,000 tokens, for every policy and page type, do not
- * depend on the chunk, on the number of threads, on a fork in between, or on a save and a restore in
- * a new process (STREAMING.md, "However it arrives").
+ * The bits are equal: the logits of a stream of 2,000 tokens, for every policy and page type, do
+ * not depend on the chunk, on the number of threads, on a fork in between, or on a save and a
+ * restore in a new process (STREAMING.md, "However it arrives").
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -68,8 +68,7 @@ static weir_status add_row(void *context, int64_t index, const float *logits, in
 }
 
 static void must(weir_status status, const weir_error *error) {
-    if (status != WEIR_OK)
-        fail_msg("%s", error->message);
+    if (status != WEIR_OK) fail_msg("%s", error->message);
 }
 
 /* Feed tokens [begin, end) with a message border every 50 tokens, and add their logits to *sum. */
@@ -78,8 +77,7 @@ static void feed(weir_stream *stream, int64_t begin, int64_t end, uint64_t *sum)
     while (begin < end) {
         int64_t next = (begin / 50 + 1) * 50;
         next = next < end ? next : end;
-        if (begin % 50 == 0)
-            must(weir_stream_border(stream, &error), &error);
+        if (begin % 50 == 0) must(weir_stream_border(stream, &error), &error);
         must(weir_stream_feed_scored(stream, tokens + begin, next - begin, add_row, sum, &error),
              &error);
         begin = next;
@@ -124,7 +122,8 @@ static uint64_t run_forked(const weir_model *model, weir_stream_options options)
 }
 
 /* In a process of its own: exit code 0 when all went well. */
-static bool in_process(void (*work)(const weir_stream_options *), const weir_stream_options *options) {
+static bool in_process(void (*work)(const weir_stream_options *),
+                       const weir_stream_options *options) {
     int status = -1;
     fflush(NULL);
     pid_t pid = fork();
@@ -137,16 +136,14 @@ static bool in_process(void (*work)(const weir_stream_options *), const weir_str
 
 static void write_sum(uint64_t sum) {
     FILE *file = fopen(result_path, "wb");
-    if (!file || fwrite(&sum, sizeof sum, 1, file) != 1 || fclose(file) != 0)
-        _exit(3);
+    if (!file || fwrite(&sum, sizeof sum, 1, file) != 1 || fclose(file) != 0) _exit(3);
 }
 
 static uint64_t read_sum(void) {
     uint64_t sum = 0;
     FILE *file = fopen(result_path, "rb");
     if (file) {
-        if (fread(&sum, sizeof sum, 1, file) != 1)
-            sum = 0;
+        if (fread(&sum, sizeof sum, 1, file) != 1) sum = 0;
         fclose(file);
     }
     return sum;
@@ -155,12 +152,10 @@ static uint64_t read_sum(void) {
 static void first_half(const weir_stream_options *options) {
     uint64_t sum = 1;
     weir_model *model;
-    if (weir_model_open(model_path, NULL, &model, NULL) != WEIR_OK)
-        _exit(1);
+    if (weir_model_open(model_path, NULL, &model, NULL) != WEIR_OK) _exit(1);
     weir_stream *stream = create(model, *options, 64, 2);
     feed(stream, 0, HALF, &sum);
-    if (weir_stream_save(stream, stream_path, NULL) != WEIR_OK)
-        _exit(2);
+    if (weir_stream_save(stream, stream_path, NULL) != WEIR_OK) _exit(2);
     write_sum(sum);
     weir_stream_destroy(stream);
     weir_model_close(model);
@@ -196,8 +191,7 @@ static void check(const weir_model *model, const char *name, weir_stream_options
     assert_true(in_process(first_half, &options));
     assert_true(in_process(second_half, &options));
     if (read_sum() != expected)
-        fail_msg("%s, pages %d: other bits after save and restore", name,
-                 (int)options.cache_type);
+        fail_msg("%s, pages %d: other bits after save and restore", name, (int)options.cache_type);
 }
 
 static void test_bits(void **state) {

@@ -3,9 +3,9 @@
  *
  * The naive model keeps every token for ever in a list: its keys unrotated, its values, and whether
  * a message begins there. For each query it applies the policy's words of STREAMING.md to the list,
- * rotates every key by its place in the cache, in double precision, as the paper does at every step,
- * and sums an ordinary softmax. The cache must give the same attention output for every token of
- * every layer, through random sinks, windows, chunks, pins, forks, rewinds, marks and borders.
+ * rotates every key by its place in the cache, in double precision, as the paper does at every
+ * step, and sums an ordinary softmax. The cache must give the same attention output for every token
+ * of every layer, through random sinks, windows, chunks, pins, forks, rewinds, marks and borders.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -40,7 +40,8 @@ static int64_t pick(int64_t low, int64_t high) {
 
 static bool chance(int percent) { return pick(0, 99) < percent; }
 
-/* What a token brings to a layer: a function of its identity, so that a rewound stream can differ. */
+/* What a token brings to a layer: a function of its identity, so that a rewound stream can differ.
+ */
 static float number(int64_t identity, int layer, int what, int i) {
     return (float)wr_random_normal(99, (uint64_t)identity, (uint64_t)((layer * 8 + what) * 64 + i));
 }
@@ -61,18 +62,13 @@ typedef struct naive {
 
 static int64_t naive_first(const naive *n, bool by_message, int64_t t) {
     int64_t low = t - n->window + 1;
-    if (low <= n->sinks)
-        return n->sinks;
-    if (!by_message || n->border[low])
-        return low;
+    if (low <= n->sinks) return n->sinks;
+    if (!by_message || n->border[low]) return low;
     int64_t begin = low; /* the message that low lies in: [begin, next) */
-    while (begin > n->sinks && !n->border[begin])
-        begin--;
+    while (begin > n->sinks && !n->border[begin]) begin--;
     int64_t next = low + 1;
-    while (next <= t && !n->border[next])
-        next++;
-    if (next > t || next - begin > n->window)
-        return low; /* longer than the window: by token */
+    while (next <= t && !n->border[next]) next++;
+    if (next > t || next - begin > n->window) return low; /* longer than the window: by token */
     return next;
 }
 
@@ -93,8 +89,7 @@ static void naive_attend(const naive *n, bool by_message, int64_t layer_window, 
     int64_t count = 0;
     int64_t first = naive_first(n, by_message, t);
     for (int64_t j = 0; j <= t; j++)
-        if (j < n->sinks || j >= first)
-            kept[count++] = j;
+        if (j < n->sinks || j >= first) kept[count++] = j;
     double query[DIM];
     double total = 0.0;
     double top = -INFINITY;
@@ -111,11 +106,9 @@ static void naive_attend(const naive *n, bool by_message, int64_t layer_window, 
         for (int i = 0; i < DIM; i++)
             key[i] = (double)number(n->identity[kept[c]], layer, KEY, (head / GROUP) * DIM + i);
         rotate_double(key, (double)c);
-        for (int i = 0; i < DIM; i++)
-            scores[c] += key[i] * query[i];
+        for (int i = 0; i < DIM; i++) scores[c] += key[i] * query[i];
         scores[c] /= sqrt((double)DIM);
-        if (layer_window > 0 && position - c >= layer_window)
-            scores[c] = -INFINITY;
+        if (layer_window > 0 && position - c >= layer_window) scores[c] = -INFINITY;
         top = fmax(top, scores[c]);
     }
     for (int64_t c = 0; c < count; c++) {
@@ -125,11 +118,11 @@ static void naive_attend(const naive *n, bool by_message, int64_t layer_window, 
             out[i] += weight *
                       (double)number(n->identity[kept[c]], layer, VALUE, (head / GROUP) * DIM + i);
     }
-    for (int i = 0; i < DIM; i++)
-        out[i] /= total;
+    for (int i = 0; i < DIM; i++) out[i] /= total;
 }
 
-/* --- The cache under test ----------------------------------------------------------------------- */
+/* --- The cache under test -----------------------------------------------------------------------
+ */
 
 typedef struct subject {
     naive past;
@@ -240,8 +233,7 @@ static void feed(world *w, subject *s, int64_t count) {
     wr_cache_prepare(s->cache, count);
     if (chance(10)) /* a cancelled chunk leaves no trace */
         wr_cache_prepare(s->cache, count);
-    for (int64_t i = 0; i < count; i++)
-        write_token(w, s, begin + i);
+    for (int64_t i = 0; i < count; i++) write_token(w, s, begin + i);
     past->length += count;
     past->highest = past->length > past->highest ? past->length : past->highest;
     for (int64_t i = 0; i < count; i++) {
@@ -250,8 +242,7 @@ static void feed(world *w, subject *s, int64_t count) {
         assert_int_equal(wr_cache_first_for(s->cache, t), first);
         assert_int_equal(wr_cache_position(s->cache, t), t - (first - past->sinks));
         if (i == 0 || i == count - 1 || chance(20))
-            for (int layer = 0; layer < LAYERS; layer++)
-                check_token(w, s, t, layer);
+            for (int layer = 0; layer < LAYERS; layer++) check_token(w, s, t, layer);
     }
     wr_cache_commit(s->cache, count, &evicted_from, &evicted_to);
     assert_int_equal(wr_cache_length(s->cache), past->length);
@@ -259,13 +250,13 @@ static void feed(world *w, subject *s, int64_t count) {
     assert_int_equal(evicted_to, naive_first(past, w->options.by_message, past->length - 1));
 }
 
-/* --- Operations --------------------------------------------------------------------------------- */
+/* --- Operations ---------------------------------------------------------------------------------
+ */
 
 static void do_pin(subject *s, const wr_kernels *kernels) {
     naive *past = &s->past;
     int64_t want = pick(0, past->sinks + past->window + 2);
-    bool evicted = past->length > past->sinks &&
-                   wr_cache_first(s->cache) > past->sinks;
+    bool evicted = past->length > past->sinks && wr_cache_first(s->cache) > past->sinks;
     weir_status status = wr_cache_pin(s->cache, want, kernels, NULL);
     if (want <= past->sinks) {
         assert_int_equal(status, WEIR_OK); /* pinned already */
@@ -296,8 +287,7 @@ static void do_rewind(world *w, subject *s) {
         assert_true(reach <= (certain > 0 ? certain : 0));
     assert_true(reach <= past->length);
     weir_status status = wr_cache_rewind(s->cache, to, NULL);
-    if (to >= reach || (to <= past->sinks && !past->pinned_late))
-        assert_int_equal(status, WEIR_OK);
+    if (to >= reach || (to <= past->sinks && !past->pinned_late)) assert_int_equal(status, WEIR_OK);
     if (status != WEIR_OK) {
         assert_int_equal(status, WEIR_EVICTED);
         assert_int_equal(wr_cache_length(s->cache), past->length);
@@ -310,8 +300,7 @@ static void do_rewind(world *w, subject *s) {
 }
 
 static void do_fork(world *w, subject *s) {
-    if (w->stream_count == MAX_STREAMS)
-        return;
+    if (w->stream_count == MAX_STREAMS) return;
     subject *child = &w->streams[w->stream_count];
     lay(w, child);
     child->past = s->past;
@@ -331,8 +320,7 @@ static void do_fork(world *w, subject *s) {
 }
 
 static void do_mark(world *w, subject *s) {
-    if (w->marked)
-        unlay(w, &w->mark);
+    if (w->marked) unlay(w, &w->mark);
     lay(w, &w->mark);
     w->mark.past = s->past;
     assert_int_equal(wr_cache_open_mark(w->mark.cache, s->cache, NULL), WEIR_OK);
@@ -352,20 +340,17 @@ static void do_save_and_load(world *w, subject *s) {
     wr_reader reader = {.data = writer.data, .size = writer.size};
     assert_int_equal(wr_cache_open(loaded.cache, &w->memory.allocator, NULL), WEIR_OK);
     weir_error error;
-    if (wr_cache_load(loaded.cache, &reader, &error) != WEIR_OK)
-        fail_msg("%s", error.message);
+    if (wr_cache_load(loaded.cache, &reader, &error) != WEIR_OK) fail_msg("%s", error.message);
     assert_int_equal(wr_reader_left(&reader), 0);
     wr_writer_release(&writer);
     /* It goes on as the original would: a few tokens of its own, checked like any other. */
     if (loaded.past.length < MAX_TOKENS - 2 * options.chunk)
-        for (int i = 0; i < 2; i++)
-            feed(w, &loaded, pick(1, options.chunk));
+        for (int i = 0; i < 2; i++) feed(w, &loaded, pick(1, options.chunk));
     unlay(w, &loaded);
 }
 
 static void do_border(world *w, subject *s) {
-    if (!w->options.by_message)
-        return;
+    if (!w->options.by_message) return;
     wr_cache_border(s->cache);
     s->past.border[s->past.length] = true;
 }
@@ -375,8 +360,7 @@ static void step(world *w) {
     int64_t what = pick(0, 99);
     if (what < 60) {
         int64_t count = pick(1, w->options.chunk);
-        if (s->past.length + count < MAX_TOKENS)
-            feed(w, s, count);
+        if (s->past.length + count < MAX_TOKENS) feed(w, s, count);
     } else if (what < 72) {
         do_border(w, s);
     } else if (what < 76) {
@@ -424,12 +408,9 @@ static void walk(uint64_t seed, int steps) {
     assert_int_equal(wr_cache_open(w.streams[0].cache, &w.memory.allocator, NULL), WEIR_OK);
     w.streams[0].past = (naive){.sinks = w.options.pinned, .window = w.options.recent};
     w.stream_count = 1;
-    for (int i = 0; i < steps; i++)
-        step(&w);
-    while (w.stream_count > 0)
-        unlay(&w, &w.streams[--w.stream_count]);
-    if (w.marked)
-        unlay(&w, &w.mark);
+    for (int i = 0; i < steps; i++) step(&w);
+    while (w.stream_count > 0) unlay(&w, &w.streams[--w.stream_count]);
+    if (w.marked) unlay(&w, &w.mark);
     assert_true(failing_allocator_clean(&w.memory));
     if (w.worst > 2e-5)
         fail_msg("walk %llu: the worst output differs by %g", (unsigned long long)seed, w.worst);
@@ -442,8 +423,7 @@ static void test_walks(void **state) {
         walk(strtoull(given, NULL, 10), 60);
         return;
     }
-    for (uint64_t seed = 1; seed <= 250; seed++)
-        walk(seed, 60);
+    for (uint64_t seed = 1; seed <= 250; seed++) walk(seed, 60);
 }
 
 int main(void) {

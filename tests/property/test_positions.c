@@ -1,8 +1,8 @@
 /*
  * Positions are exact however far the stream has gone.
  *
- * Angles against long double arithmetic, and the whole engine: after the sinks the counter is set to
- * P, and the same 600 tokens come; their likelihoods at P = 10^4 and P = 10^12 must agree, since
+ * Angles against long double arithmetic, and the whole engine: after the sinks the counter is set
+ * to P, and the same 600 tokens come; their likelihoods at P = 10^4 and P = 10^12 must agree, since
  * only differences of positions matter.
  */
 #include <setjmp.h>
@@ -31,13 +31,12 @@ static long double angle_of(uint64_t turns, uint64_t p) {
 
 static void test_angles(void **state) {
     (void)state;
-    static const uint64_t positions[] = {0,       1,         2,          10,
-                                         1000,    4096,      1000000,    4000000,
-                                         1000000000000, 1000000000000000, UINT64_MAX};
+    static const uint64_t positions[] = {
+        0, 1, 2, 10, 1000, 4096, 1000000, 4000000, 1000000000000, 1000000000000000, UINT64_MAX};
     wr_rope rope;
     float cos_sin[2 * PAIRS];
-    assert_int_equal(
-        wr_rope_init(&rope, 2 * PAIRS, WR_ROTARY_ADJACENT, 10000.0, 1.0, NULL, NULL), WEIR_OK);
+    assert_int_equal(wr_rope_init(&rope, 2 * PAIRS, WR_ROTARY_ADJACENT, 10000.0, 1.0, NULL, NULL),
+                     WEIR_OK);
     for (size_t n = 0; n < sizeof positions / sizeof positions[0]; n++) {
         wr_rope_angles(&rope, positions[n], cos_sin);
         for (int i = 0; i < PAIRS; i++) {
@@ -67,16 +66,17 @@ static void test_refusals(void **state) {
     assert_int_equal(wr_rope_init(&rope, 0, WR_ROTARY_HALVES, 1e4, 1, NULL, &error), WEIR_OK);
 }
 
-/* --- Far positions ------------------------------------------------------------------------------ */
+/* --- Far positions ------------------------------------------------------------------------------
+ */
 
 static int32_t tokens[TOKENS + 1];
 
 static weir_status keep_nll(void *context, int64_t index, const float *logits, int32_t n_vocab) {
     double **next = context;
     double total = 0.0;
-    int64_t at = (index - 4) % 10000; /* tokens[at] was fed last: P is a multiple of 10,000 plus 4 */
-    for (int32_t i = 0; i < n_vocab; i++)
-        total += exp((double)logits[i]);
+    int64_t at =
+        (index - 4) % 10000; /* tokens[at] was fed last: P is a multiple of 10,000 plus 4 */
+    for (int32_t i = 0; i < n_vocab; i++) total += exp((double)logits[i]);
     *(*next)++ = log(total) - (double)logits[tokens[(at + 1) % TOKENS]];
     return WEIR_OK;
 }
@@ -115,8 +115,7 @@ static void test_far(void **state) {
     run_at(model, 10004, near);
     run_at(model, 1000000000004, far);
     double worst = 0.0;
-    for (int i = 0; i < TOKENS; i++)
-        worst = fmax(worst, fabs(near[i] - far[i]));
+    for (int i = 0; i < TOKENS; i++) worst = fmax(worst, fabs(near[i] - far[i]));
     printf("P = 10^4 and P = 10^12: worst difference %.1e nats\n", worst);
     assert_true(worst <= 2e-4);
     weir_model_close(model);
@@ -142,16 +141,15 @@ static void test_far_on_trained_model(void **state) {
     run_at(model, 10004, near);
     run_at(model, 1000000000004, far);
     double worst = 0.0;
-    for (int i = 0; i < TOKENS; i++)
-        worst = fmax(worst, fabs(near[i] - far[i]));
+    for (int i = 0; i < TOKENS; i++) worst = fmax(worst, fabs(near[i] - far[i]));
     printf("stories260K, P = 10^4 and P = 10^12: worst difference %.1e nats\n", worst);
     assert_true(worst <= 2e-4);
     weir_model_close(model);
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_angles), cmocka_unit_test(test_refusals), cmocka_unit_test(test_far),
-        cmocka_unit_test(test_far_on_trained_model)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_angles),
+                                       cmocka_unit_test(test_refusals), cmocka_unit_test(test_far),
+                                       cmocka_unit_test(test_far_on_trained_model)};
     return cmocka_run_group_tests_name("positions", tests, NULL, NULL);
 }

@@ -18,7 +18,8 @@ static random_model tiny;
 static uint8_t original[1 << 20];
 static size_t original_size;
 
-/* --- Files with one thing wrong ----------------------------------------------------------------- */
+/* --- Files with one thing wrong -----------------------------------------------------------------
+ */
 
 /* The file with `from` replaced by `to` (of equal size) `skip` bytes after the first `anchor`. */
 static void patched(char path[64], const char *anchor, size_t skip, const void *to, size_t size) {
@@ -60,7 +61,8 @@ static void test_metadata(void **state) {
     (void)state;
     const uint64_t zero = 0, seven = 7;
     const float nan = NAN;
-    check_flawed("general.architecture", 12, "llamb", 5, WEIR_UNSUPPORTED, "supported: llama", true);
+    check_flawed("general.architecture", 12, "llamb", 5, WEIR_UNSUPPORTED, "supported: llama",
+                 true);
     check_flawed("general.architectur", 0, "x", 1, WEIR_DAMAGED, "general.architecture", true);
     check_flawed("llama.block_coun", 0, "x", 1, WEIR_DAMAGED, "llama.block_count", true);
     check_flawed("llama.embedding_lengt", 0, "x", 1, WEIR_DAMAGED, "embedding_length", true);
@@ -82,7 +84,8 @@ static void test_tensors(void **state) {
                  false);
     check_flawed("blk.1.attn_norm.weigh", 0, "x", 1, WEIR_DAMAGED,
                  "blk.1.attn_norm.weight is missing", false);
-    check_flawed("token_embd.weigh", 0, "x", 1, WEIR_DAMAGED, "token_embd.weight is missing", false);
+    check_flawed("token_embd.weigh", 0, "x", 1, WEIR_DAMAGED, "token_embd.weight is missing",
+                 false);
     check_flawed("output_norm.weigh", 0, "x", 1, WEIR_DAMAGED, "output_norm.weight is missing",
                  false);
     check_flawed("blk.0.ffn_up.weight", 4, swapped, 16, WEIR_DAMAGED,
@@ -150,7 +153,8 @@ static void test_shapes(void **state) {
     }
 }
 
-/* --- Observing ---------------------------------------------------------------------------------- */
+/* --- Observing ----------------------------------------------------------------------------------
+ */
 
 typedef struct seen {
     int calls[5];

@@ -1,6 +1,6 @@
 /*
- * Pins, forks and marks. A pin makes a stream that always had those sinks; a fork disturbs nobody and
- * is disturbed by nobody; a mark is a moment that stays.
+ * Pins, forks and marks. A pin makes a stream that always had those sinks; a fork disturbs nobody
+ * and is disturbed by nobody; a mark is a moment that stays.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -78,8 +78,8 @@ static void check_pin(weir_cache_type type, int64_t sinks, int64_t fed, int64_t 
 
 static void test_pin_is_as_always(void **state) {
     (void)state;
-    static const int64_t cases[][3] = {{4, 0, 20},  {4, 3, 40},  {4, 10, 10}, {0, 50, 33},
-                                       {4, 63, 32}, {33, 40, 40}, {4, 20, 63}, {32, 64, 50},
+    static const int64_t cases[][3] = {{4, 0, 20},   {4, 3, 40},   {4, 10, 10}, {0, 50, 33},
+                                       {4, 63, 32},  {33, 40, 40}, {4, 20, 63}, {32, 64, 50},
                                        {40, 40, 45}, {4, 5, 5}};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         check_pin(WEIR_CACHE_F32, cases[i][0], cases[i][1], cases[i][2]);
@@ -337,10 +337,13 @@ static int tear_down(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_pin_is_as_always), cmocka_unit_test(test_pin_refusals),
-        cmocka_unit_test(test_fork),             cmocka_unit_test(test_fork_is_reserved),
-        cmocka_unit_test(test_thousand_forks),   cmocka_unit_test(test_mark),
-        cmocka_unit_test(test_mark_of_another),  cmocka_unit_test(test_mark_before_pin)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_pin_is_as_always),
+                                       cmocka_unit_test(test_pin_refusals),
+                                       cmocka_unit_test(test_fork),
+                                       cmocka_unit_test(test_fork_is_reserved),
+                                       cmocka_unit_test(test_thousand_forks),
+                                       cmocka_unit_test(test_mark),
+                                       cmocka_unit_test(test_mark_of_another),
+                                       cmocka_unit_test(test_mark_before_pin)};
     return cmocka_run_group_tests_name("pins, forks and marks", tests, set_up, tear_down);
 }

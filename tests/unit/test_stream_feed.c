@@ -1,6 +1,6 @@
 /*
- * Feeding: text in pieces is the whole text, BOS and the space prefix come once, nothing is fed when
- * a call is refused, and what was evicted is told exactly once, in order.
+ * Feeding: text in pieces is the whole text, BOS and the space prefix come once, nothing is fed
+ * when a call is refused, and what was evicted is told exactly once, in order.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -19,7 +19,8 @@ static const char text[] =
 
 static weir_stream_options plain(void) { return stream_options(WEIR_SINK, 4, 252); }
 
-/* --- Text --------------------------------------------------------------------------------------- */
+/* --- Text ---------------------------------------------------------------------------------------
+ */
 
 static weir_status count_tokens(void *context, const int32_t *tokens, int64_t count) {
     (void)tokens;
@@ -85,7 +86,8 @@ static void test_bos(void **state) {
     must(weir_stream_feed_text(stream, "a b", 3, &error), &error);
     must(weir_stream_flush(stream, &error), &error);
     assert_int_equal(stream_state(stream).index, first); /* from the beginning again */
-    must(weir_stream_rewind(stream, 1, &error), &error); /* behind BOS: the prefix is still to come */
+    must(weir_stream_rewind(stream, 1, &error),
+         &error); /* behind BOS: the prefix is still to come */
     must(weir_stream_feed_text(stream, "a b", 3, &error), &error);
     must(weir_stream_feed_text(other, "a b", 3, &error), &error);
     assert_true(stream_bits(stream) == stream_bits(other));
@@ -131,7 +133,8 @@ static void test_held_text(void **state) {
     weir_stream_destroy(whole);
 }
 
-/* --- Tokens ------------------------------------------------------------------------------------- */
+/* --- Tokens -------------------------------------------------------------------------------------
+ */
 
 static weir_status stop_at(void *context, int64_t index, const float *logits, int32_t n_vocab) {
     (void)logits;
@@ -199,10 +202,11 @@ static void test_dense_is_full(void **state) {
     weir_stream_destroy(stream);
 }
 
-/* --- What was evicted --------------------------------------------------------------------------- */
+/* --- What was evicted ---------------------------------------------------------------------------
+ */
 
 typedef struct told {
-    int64_t next;  /* everything before was told */
+    int64_t next; /* everything before was told */
     int64_t calls;
 } told;
 
@@ -277,8 +281,8 @@ static int tear_down(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_pieces), cmocka_unit_test(test_bos),
-        cmocka_unit_test(test_held_text), cmocka_unit_test(test_refused_tokens),
+        cmocka_unit_test(test_pieces),        cmocka_unit_test(test_bos),
+        cmocka_unit_test(test_held_text),     cmocka_unit_test(test_refused_tokens),
         cmocka_unit_test(test_dense_is_full), cmocka_unit_test(test_evicted)};
     return cmocka_run_group_tests_name("feeding", tests, set_up, tear_down);
 }

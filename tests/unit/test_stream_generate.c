@@ -16,7 +16,8 @@ enum { FIRST_BYTE = 3, EOS = 2 }; /* as random models have them */
 
 static random_model tiny;
 
-/* --- Logits ------------------------------------------------------------------------------------- */
+/* --- Logits -------------------------------------------------------------------------------------
+ */
 
 typedef struct rows {
     uint64_t bits[256];
@@ -58,7 +59,8 @@ static void test_scored_rows(void **state) {
         }
 }
 
-/* --- Text --------------------------------------------------------------------------------------- */
+/* --- Text ---------------------------------------------------------------------------------------
+ */
 
 typedef struct collected {
     char text[16384];
@@ -148,7 +150,8 @@ static void test_same_text(void **state) {
     assert_string_not_equal(a.text, b.text);
 }
 
-/* --- Where it ends ------------------------------------------------------------------------------ */
+/* --- Where it ends ------------------------------------------------------------------------------
+ */
 
 static void test_stop_strings(void **state) {
     (void)state;
@@ -169,7 +172,8 @@ static void test_stop_strings(void **state) {
                 run(stream, (weir_generate){.tokens = 120, .stop = stop, .stop_count = 2}, &out);
             weir_stream_destroy(stream);
             assert_int_equal(made.reason, WEIR_STOP_STRING);
-            size_t end = (size_t)((char *)memmem(whole.text, whole.size, wanted, size) - whole.text);
+            size_t end =
+                (size_t)((char *)memmem(whole.text, whole.size, wanted, size) - whole.text);
             assert_int_equal(out.size, end);
             assert_memory_equal(out.text, whole.text, end);
             assert_int_equal(out.rests, 0);
@@ -226,7 +230,8 @@ static void test_reasons(void **state) {
     assert_int_equal(weir_generate_default().tokens, 0);
     must(weir_stream_generate(stream, NULL, NULL, NULL, NULL, &error), &error);
     const char *empty[] = {""};
-    const weir_generate wrong[] = {{.tokens = -2}, {.stop = empty, .stop_count = 1},
+    const weir_generate wrong[] = {{.tokens = -2},
+                                   {.stop = empty, .stop_count = 1},
                                    {.stop = empty, .stop_count = -1},
                                    {.stop = empty, .stop_count = 10000}};
     for (size_t i = 0; i < 4; i++) {
@@ -241,9 +246,9 @@ static void test_reasons(void **state) {
     weir_stream_options options = stream_options(WEIR_SINK, 4, 60);
     stream = stream_make(tiny.model, &options);
     made.tokens = 7;
-    assert_refused(weir_stream_generate(stream, &(weir_generate){.tokens = 3}, NULL, NULL, &made,
-                                        &error),
-                   WEIR_USAGE, &error, "empty");
+    assert_refused(
+        weir_stream_generate(stream, &(weir_generate){.tokens = 3}, NULL, NULL, &made, &error),
+        WEIR_USAGE, &error, "empty");
     assert_int_equal(made.tokens, 0);
     weir_stream_destroy(stream);
 }
@@ -252,8 +257,8 @@ static void test_reasons(void **state) {
 static void test_characters(void **state) {
     (void)state;
     static const uint8_t bytes[] = {0xF0, 0x9F, 0x98, 0x80, 'x', 0xC3, 0xA9, 0xC3, 'y'};
-    static const char *const shown[] = {"", "", "", "\xF0\x9F\x98\x80", "x", "", "\xC3\xA9",
-                                        "", "\xEF\xBF\xBDy"};
+    static const char *const shown[] = {"", "",         "", "\xF0\x9F\x98\x80", "x",
+                                        "", "\xC3\xA9", "", "\xEF\xBF\xBDy"};
     weir_error error;
     weir_sampling rules = weir_sampling_default();
     weir_stream *stream = prompted(16, 1, &rules);

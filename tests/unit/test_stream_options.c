@@ -30,8 +30,8 @@ static void check_refusals(const weir_model *model, const refusal *list, size_t 
         weir_stream *stream = (weir_stream *)&plan;
         assert_refused(weir_stream_plan(model, &list[i].options, &plan, &error), list[i].status,
                        &error, list[i].remedy);
-        assert_refused(weir_stream_create(model, &list[i].options, &stream, &error),
-                       list[i].status, &error, list[i].remedy);
+        assert_refused(weir_stream_create(model, &list[i].options, &stream, &error), list[i].status,
+                       &error, list[i].remedy);
         assert_null(stream);
         assert_int_equal(weir_stream_plan(model, &list[i].options, &plan, NULL), list[i].status);
     }
@@ -173,7 +173,8 @@ static void test_sink_token(void **state) {
     random_model_close(&marked);
 }
 
-/* --- The plan is what is taken ------------------------------------------------------------------ */
+/* --- The plan is what is taken ------------------------------------------------------------------
+ */
 
 static void check_taken(weir_stream_options options) {
     failing_allocator memory;
@@ -195,7 +196,7 @@ static void test_taken(void **state) {
     (void)state;
     for (int type = WEIR_CACHE_F16; type <= WEIR_CACHE_Q8_0; type++) {
         weir_stream_options list[] = {
-            stream_options(WEIR_SINK, 4, 252),   stream_options(WEIR_SINK, 33, 1),
+            stream_options(WEIR_SINK, 4, 252), stream_options(WEIR_SINK, 33, 1),
             stream_options(WEIR_WINDOW, -1, 64), stream_options(WEIR_DENSE, -1, 200),
             stream_options(WEIR_RECOMPUTE, -1, 31)};
         for (size_t i = 0; i < sizeof list / sizeof list[0]; i++) {
@@ -282,9 +283,9 @@ static int tear_down(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_usage),      cmocka_unit_test(test_limits),
-        cmocka_unit_test(test_defaults),   cmocka_unit_test(test_metadata_only),
-        cmocka_unit_test(test_sink_token), cmocka_unit_test(test_taken),
+        cmocka_unit_test(test_usage),        cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_defaults),     cmocka_unit_test(test_metadata_only),
+        cmocka_unit_test(test_sink_token),   cmocka_unit_test(test_taken),
         cmocka_unit_test(test_no_allocation)};
     return cmocka_run_group_tests_name("stream options", tests, set_up, tear_down);
 }

@@ -156,7 +156,8 @@ static void test_steps_back_recompute(void **state) {
     }
 }
 
-/* A loaded stream knows no more tokens than the file had; rewound to its beginning, it learns anew. */
+/* A loaded stream knows no more tokens than the file had; rewound to its beginning, it learns anew.
+ */
 static void test_after_load(void **state) {
     (void)state;
     weir_error error;
@@ -255,9 +256,11 @@ static int tear_down(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_every_index), cmocka_unit_test(test_steps_back),
-        cmocka_unit_test(test_steps_back_recompute), cmocka_unit_test(test_after_load),
-        cmocka_unit_test(test_penalties), cmocka_unit_test(test_cancelled_reading)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_every_index),
+                                       cmocka_unit_test(test_steps_back),
+                                       cmocka_unit_test(test_steps_back_recompute),
+                                       cmocka_unit_test(test_after_load),
+                                       cmocka_unit_test(test_penalties),
+                                       cmocka_unit_test(test_cancelled_reading)};
     return cmocka_run_group_tests_name("stream rewind", tests, set_up, tear_down);
 }

@@ -147,7 +147,8 @@ static void test_same_bytes(void **state) {
     weir_stream_destroy(stream);
 }
 
-/* --- Text and sampling -------------------------------------------------------------------------- */
+/* --- Text and sampling --------------------------------------------------------------------------
+ */
 
 typedef struct collected {
     char text[65536];
@@ -163,12 +164,12 @@ static bool collect(void *context, int32_t token, const char *text, size_t size)
     return true;
 }
 
-/* Words in pieces, with a break in the middle of a word and of a character; then generated text with
- * penalties, a bias and a seed, with a break after every few tokens. */
+/* Words in pieces, with a break in the middle of a word and of a character; then generated text
+ * with penalties, a bias and a seed, with a break after every few tokens. */
 static void run_text(bool breaks, collected *out) {
     weir_error error;
-    static const char *const pieces[] = {"the wor", "ld is a gr\xC3", "\xA9", "at place", " to b",
-                                         "e in, and"};
+    static const char *const pieces[] = {"the wor",  "ld is a gr\xC3", "\xA9",
+                                         "at place", " to b",          "e in, and"};
     weir_logit_bias bias[] = {{5, 1.5f}, {300, -2.0f}};
     weir_sampling rules = weir_sampling_default();
     rules.temperature = 1.5f;
@@ -208,7 +209,8 @@ static void test_text_survives(void **state) {
     assert_memory_equal(whole.text, broken.text, whole.size);
 }
 
-/* --- What does not go --------------------------------------------------------------------------- */
+/* --- What does not go ---------------------------------------------------------------------------
+ */
 
 static void test_refusals(void **state) {
     (void)state;

@@ -15,48 +15,15 @@
 #include "base/clock.h"
 #include "base/threads.h"
 #include "tensor/kernels.h"
-
-#if defined(__x86_64__)
-#include <immintrin.h>
-#endif
+#include "weir/machine.h"
 
 enum {
     COLUMNS = 4096,
     BATCH = 512,
     MEGABYTE = 1000000,
-    MEGABYTES = 512, /* read in one pass: more than a cache holds */
+    MEGABYTES = 512, /* of weights: more than a cache holds */
     PIECES = 32      /* that a pass is timed in */
 };
-
-static volatile float result_sink; /* so that nothing is optimised away */
-
-/* ---- the machine's limits -------------------------------------------------------------------- */
-
-typedef struct reading {
-    const uint64_t *words;
-    int64_t first;      /* megabyte of the piece */
-    uint64_t sums[256]; /* by worker, a cache line apart */
-} reading;
-
-typedef uint64_t line __attribute__((vector_size(64), aligned(8)));
-
-/* Items are megabytes. Four lines at a time, from four places, each asked for ahead of time. */
-static void read_words(void *context, int64_t begin, int64_t end, int worker) {
-    enum { LINES = MEGABYTE / 64 / 4, AHEAD = 256 };
-    reading *r = context;
-    line sums[4] = {0};
-    for (int64_t item = begin; item < end; item++) {
-        const line *at = (const line *)(r->words + (r->first + item) * (MEGABYTE / 8));
-        for (int i = 0; i < LINES; i++) {
-            for (int place = 0; place < 4; place++) {
-                __builtin_prefetch((const void *)((uintptr_t)(at + i + place * LINES) + 64 * AHEAD),
-                                   0, 2);
-                sums[place] += at[i + place * LINES];
-            }
-        }
-    }
-    r->sums[worker * 8 % 256] += (sums[0] + sums[1] + sums[2] + sums[3])[0];
-}
 
 /* The best seconds of a pass's pieces of `items` / PIECES items, over a few passes. */
 static double best_piece(wr_threads *threads, int64_t items, int64_t grain, wr_task task,
@@ -73,87 +40,6 @@ static double best_piece(wr_threads *threads, int64_t items, int64_t grain, wr_t
         }
     }
     return best;
-}
-
-/* Gigabytes per second. */
-static double read_bandwidth(wr_threads *threads) {
-    uint64_t *words = malloc((size_t)MEGABYTES * MEGABYTE);
-    if (words == NULL) return 0;
-    memset(words, 1, (size_t)MEGABYTES * MEGABYTE);
-    reading r = {.words = words};
-    double best = best_piece(threads, MEGABYTES, 1, read_words, &r, &r.first);
-    result_sink = (float)r.sums[0];
-    free(words);
-    return MEGABYTES / PIECES * 1e-3 / best;
-}
-
-enum { CHAINS = 12, ROUNDS = 100000 }; /* more chains than two units times four cycles */
-
-#if defined(__x86_64__)
-__attribute__((target("avx2,fma"))) static void multiply_add_avx2(void) {
-    __m256 a = _mm256_set1_ps(0.999f), b = _mm256_set1_ps(1e-3f), sums[CHAINS];
-#pragma GCC unroll 12
-    for (int c = 0; c < CHAINS; c++) sums[c] = _mm256_set1_ps((float)c);
-    for (int i = 0; i < ROUNDS; i++) {
-#pragma GCC unroll 12
-        for (int c = 0; c < CHAINS; c++) sums[c] = _mm256_fmadd_ps(sums[c], a, b);
-    }
-#pragma GCC unroll 12
-    for (int c = 1; c < CHAINS; c++) sums[0] = _mm256_add_ps(sums[0], sums[c]);
-    result_sink = _mm256_cvtss_f32(sums[0]);
-}
-
-__attribute__((target("avx512f"))) static void multiply_add_avx512(void) {
-    __m512 a = _mm512_set1_ps(0.999f), b = _mm512_set1_ps(1e-3f), sums[CHAINS];
-#pragma GCC unroll 12
-    for (int c = 0; c < CHAINS; c++) sums[c] = _mm512_set1_ps((float)c);
-    for (int i = 0; i < ROUNDS; i++) {
-#pragma GCC unroll 12
-        for (int c = 0; c < CHAINS; c++) sums[c] = _mm512_fmadd_ps(sums[c], a, b);
-    }
-#pragma GCC unroll 12
-    for (int c = 1; c < CHAINS; c++) sums[0] = _mm512_add_ps(sums[0], sums[c]);
-    result_sink = _mm512_cvtss_f32(sums[0]);
-}
-#endif
-
-/* One multiply and one add: what a level without fused instructions does per lane of 128 bits. */
-static void multiply_add_scalar(void) {
-    float sums[CHAINS * 4];
-    for (int c = 0; c < CHAINS * 4; c++) sums[c] = (float)c;
-    for (int i = 0; i < ROUNDS; i++) {
-        for (int c = 0; c < CHAINS * 4; c++) sums[c] = sums[c] * 0.999f + 1e-3f;
-    }
-    for (int c = 1; c < CHAINS * 4; c++) sums[0] += sums[c];
-    result_sink = sums[0];
-}
-
-typedef struct peak {
-    void (*run)(void);
-    int lanes;
-} peak;
-
-static peak peak_of(wr_cpu_level level) {
-#if defined(__x86_64__)
-    if (level == WR_CPU_AVX2) return (peak){multiply_add_avx2, 8};
-    if (level == WR_CPU_AVX512) return (peak){multiply_add_avx512, 16};
-#endif
-    (void)level;
-    return (peak){multiply_add_scalar, 4};
-}
-
-static void run_peak(void *context, int64_t begin, int64_t end, int worker) {
-    (void)worker;
-    for (int64_t i = begin; i < end; i++) ((const peak *)context)->run();
-}
-
-/* Billions of multiplications and additions per second. */
-static double multiply_add_peak(wr_threads *threads, wr_cpu_level level) {
-    peak p = peak_of(level);
-    const int runs = 4 * wr_threads_count(threads);
-    int64_t first;
-    double best = best_piece(threads, runs * PIECES, 1, run_peak, &p, &first);
-    return 2.0 * p.lanes * CHAINS * ROUNDS * runs / best * 1e-9;
 }
 
 /* ---- products -------------------------------------------------------------------------------- */
@@ -224,10 +110,21 @@ static void bench_product(wr_format format, wr_cpu_level level, int64_t batch, w
 /* ---- main ------------------------------------------------------------------------------------ */
 
 static limits measure_limits(wr_threads *threads) {
-    limits limit = {.bandwidth = read_bandwidth(threads)};
+    limits limit = {0};
+    for (int level = 0; level <= (int)wr_cpu_detect(); level++) {
+        weir_machine machine;
+        weir_error error;
+        if (weir_machine_measure(wr_cpu_name((wr_cpu_level)level), wr_threads_count(threads), 0.7,
+                                 &machine, &error) != WEIR_OK) {
+            fprintf(stderr, "bench_kernels: %s\n", error.message);
+            exit(1);
+        }
+        double bandwidth = machine.read_bytes * 1e-9;
+        if (bandwidth > limit.bandwidth) limit.bandwidth = bandwidth;
+        limit.peak[level] = machine.float_operations * 1e-9;
+    }
     printf("threads %d: reads %.1f GB/s", wr_threads_count(threads), limit.bandwidth);
     for (int level = 0; level <= (int)wr_cpu_detect(); level++) {
-        limit.peak[level] = multiply_add_peak(threads, (wr_cpu_level)level);
         printf(", %s %.0f GFLOP/s", wr_cpu_name((wr_cpu_level)level), limit.peak[level]);
     }
     printf("\nformat  level   batch\n");

@@ -6,14 +6,23 @@
 
 #include "common/command.h"
 #include "common/interrupt.h"
+#include "weir/plot.h"
 
 #define AT(field) offsetof(eval_arguments, field)
 static const cli_option options[] = {
     {"--text", OPTION_TEXT, "FILE", .at = AT(text), .help = "the text; - reads standard input"},
     {"--tokens", OPTION_COUNT, "N", .at = AT(tokens), .range = "[2,inf)",
      .help = "feed the first N tokens, BOS included (default: all)"},
+    {"--replace-first", OPTION_TEXT, "TOKEN", .at = AT(replace_first), .policies = ONLY_SINK,
+     .help = "put copies of a token in the place of the sinks: newline, its number or text"},
     {"--nll", OPTION_TEXT, "FILE.csv", .at = AT(nll),
      .help = "write run,index,token,nll of every scored token"},
+    {"--plot", OPTION_TEXT, "FILE", .at = AT(plot), .help = "draw a figure: FILE.png or FILE.svg"},
+    {"--figure", OPTION_WORD, "KIND", .at = AT(figure), .words = EVAL_FIGURE_WORDS,
+     .help = "log perplexity along the text (curve), or perplexity by number of sinks (sinks)\n"
+             "or by cache size (cache) (default: what differs between the runs)"},
+    {"--average", OPTION_COUNT, "N", .at = AT(average), .range = "[1,inf)",
+     .help = "curve: tokens of its moving average (default: about a hundredth)"},
     {"--json", OPTION_FLAG, NULL, .at = AT(json), .help = "print one JSON object"},
     {0},
 };
@@ -50,11 +59,24 @@ static weir_status check(const eval_arguments *arguments, weir_error *error) {
     if (arguments->window.given && arguments->cache.given) {
         return window_and_cache(error);
     }
+    if ((arguments->figure.given || arguments->average.given) && !arguments->plot.given) {
+        return weir_error_set(error, WEIR_USAGE, "%s does not apply without --plot FILE",
+                              arguments->figure.given ? "--figure" : "--average");
+    }
     unsigned policies = arguments->policy.given ? 0 : ONLY_SINK;
     for (int i = 0; i < arguments->policy.size; i++) {
         policies |= 1u << arguments->policy.items[i];
     }
-    return check_policies(groups, arguments, policies, error);
+    weir_status status = check_policies(groups, arguments, policies, error);
+    if (status == WEIR_OK && arguments->replace_first.given && policies != ONLY_SINK) {
+        return weir_error_set(error, WEIR_USAGE,
+                              "--replace-first does not apply to other policies than sink: leave "
+                              "them out of --policy");
+    }
+    if (status == WEIR_OK && arguments->plot.given) {
+        status = weir_plot_path_check(arguments->plot.text, error);
+    }
+    return status;
 }
 
 static weir_status read_tokens(const eval_arguments *arguments, const weir_model *model,
@@ -87,7 +109,15 @@ static weir_status prepare(const cli_call *call, const eval_arguments *arguments
     if (status == WEIR_OK) {
         status = read_tokens(arguments, session->model, &session->tokens, error);
     }
-    return status == WEIR_OK ? eval_plan(arguments, session, error) : status;
+    session->replacement = -1;
+    if (status == WEIR_OK && arguments->replace_first.given) {
+        status = eval_find_token(session->model, arguments->replace_first.text,
+                                 &session->replacement, error);
+    }
+    if (status == WEIR_OK) {
+        status = eval_plan(arguments, session, error);
+    }
+    return status == WEIR_OK ? eval_figure_begin(arguments, session, error) : status;
 }
 
 static weir_status run_all(cli_call *call, const eval_arguments *arguments, eval_session *session,
@@ -104,29 +134,46 @@ static weir_status run_all(cli_call *call, const eval_arguments *arguments, eval
     if (status == WEIR_OK && arguments->nll.given) {
         status = output_file_commit(&session->csv, error);
     }
+    if (status == WEIR_OK && session->figure != EVAL_NONE) {
+        status = eval_figure_save(arguments, session, error);
+    }
     return status;
+}
+
+/* What has been measured is shown, also when the work was stopped or a file could not be written.
+ * With --json an error then stands beside the runs, in the same object. */
+static int show(const cli_call *call, const eval_arguments *arguments, const eval_session *session,
+                const weir_error *failed) {
+    weir_error unshown = {0};
+    weir_status status = call->json ? eval_print_json(session, call->model, failed, &unshown)
+                                    : eval_print_table(session, arguments->text.text, &unshown);
+    if (failed == NULL) {
+        return status == WEIR_OK ? EXIT_DONE : report(call, &unshown);
+    }
+    cli_call words = *call;
+    words.json = false; /* it stands in the object */
+    return report(&words, failed);
 }
 
 static int run(cli_call *call, void *given) {
     const eval_arguments *arguments = given;
     weir_error error = {0};
-    eval_session session = {0};
-    weir_status status = prepare(call, arguments, &session, &error);
-    if (status == WEIR_OK) {
-        status = run_all(call, arguments, &session, &error);
-        if (call->json && status == WEIR_OK) {
-            status = eval_print_json(&session, call->model, &error);
-        } else if (!call->json && session.done > 0 &&
-                   (status == WEIR_OK || status == WEIR_CANCELLED)) {
-            weir_error unprinted = {0};
-            if (eval_print_table(&session, arguments->text.text, &unprinted) != WEIR_OK) {
-                error = unprinted;
-                status = error.status;
-            }
-        }
+    eval_session *session = calloc(1, sizeof *session);
+    if (session == NULL) {
+        weir_error_set(&error, WEIR_MEMORY, "no memory for an evaluation");
+        return report(call, &error);
     }
-    eval_session_free(&session);
-    return status == WEIR_OK ? EXIT_DONE : report(call, &error);
+    weir_status status = prepare(call, arguments, session, &error);
+    if (status == WEIR_OK) {
+        status = run_all(call, arguments, session, &error);
+    }
+    bool some = session->done > 0 || session->partial;
+    int exit_status = status == WEIR_OK || some
+                          ? show(call, arguments, session, status == WEIR_OK ? NULL : &error)
+                          : report(call, &error);
+    eval_session_free(session);
+    free(session);
+    return exit_status;
 }
 
 const cli_command eval_command = {
@@ -137,7 +184,9 @@ const cli_command eval_command = {
         "Every combination of policy, sinks and window is one run over the same tokens. The first\n"
         "token is context; every other one is scored with what the policy lets its predecessor\n"
         "see. \"beyond\" is the perplexity of the tokens after the largest cache of the call, the\n"
-        "same ones for every run. The text is taken byte for byte.",
+        "same ones for every run. The text is taken byte for byte. Ctrl-C ends the work and shows "
+        "what\n"
+        "there is, but writes no file.",
     .groups = groups,
     .arguments_size = sizeof(eval_arguments),
     .run = run,

@@ -1,6 +1,7 @@
 #include "eval_runs.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/interrupt.h"
@@ -92,12 +93,18 @@ weir_status eval_open_csv(eval_session *session, const char *path, weir_error *e
                              : status;
 }
 
-static weir_status write_row(void *context, int64_t index, int32_t token, double nll) {
-    running *now = context;
+static weir_status write_row(running *now, int64_t index, int32_t token, double nll) {
     char row[96];
     int size = snprintf(row, sizeof row, "%d,%lld,%d,%.9g\n", now->session->done, (long long)index,
                         token, nll);
     return output_file_write(&now->session->csv, row, (size_t)size, &now->csv_error);
+}
+
+static weir_status take_token(void *context, int64_t index, int32_t token, double nll) {
+    running *now = context;
+    eval_session *session = now->session;
+    eval_figure_add(session, &session->runs[session->done], index, nll);
+    return session->csv.path != NULL ? write_row(now, index, token, nll) : WEIR_OK;
 }
 
 static bool show_progress(void *context, int64_t done, int64_t total) {
@@ -110,13 +117,20 @@ static weir_status run_stream(running *now, weir_stream *stream, eval_run *run, 
     eval_session *session = now->session;
     weir_eval_options options = {
         .after = session->after > 0 ? session->after : INT64_MAX,
-        .fn = session->csv.path != NULL ? write_row : NULL,
+        .fn = take_token,
         .context = now,
         .progress = show_progress,
         .progress_context = now,
     };
+    int32_t *kept = malloc((size_t)(run->plan.sinks + 1) * sizeof *kept);
+    if (kept == NULL) {
+        return weir_error_set(error, WEIR_MEMORY, "no memory for the first tokens");
+    }
+    eval_replace(session, run, kept);
     weir_status status = weir_eval(stream, session->tokens.items, session->tokens.count, &options,
                                    &run->result, error);
+    eval_put_back(session, run, kept);
+    free(kept);
     if (now->csv_error.status != WEIR_OK) {
         *error = now->csv_error;
     }
@@ -139,6 +153,7 @@ weir_status eval_run_next(eval_session *session, weir_error *error) {
         progress_clear(&now.progress);
     }
     weir_stream_destroy(stream);
+    session->partial = (status != WEIR_OK || interrupted()) && run->result.scored > 0;
     if (interrupted()) {
         return weir_error_set(error, WEIR_CANCELLED, "interrupted in run %d of %d",
                               session->done + 1, session->count);
@@ -148,6 +163,9 @@ weir_status eval_run_next(eval_session *session, weir_error *error) {
 }
 
 void eval_session_free(eval_session *session) {
+    for (int i = 0; i < session->count; i++) {
+        free(session->runs[i].bins);
+    }
     output_file_close(&session->csv);
     tokens_free(&session->tokens);
     weir_model_close(session->model);

@@ -9,27 +9,43 @@ static double speed(const weir_eval_result *result) {
     return result->seconds > 0 ? (double)result->tokens / result->seconds : (double)NAN;
 }
 
-static json_t *run_json(const eval_run *run) {
-    const weir_plan *plan = &run->plan;
-    const weir_eval_result *result = &run->result;
-    return json_pack("{s:s,s:I,s:I,s:I,s:I,s:o,s:o,s:o,s:o,s:o,s:o,s:I,s:I,s:o}", "policy",
+/* Runs that have a result: the finished ones, and one that stopped on its way. */
+static int shown(const eval_session *session) { return session->done + session->partial; }
+
+static json_t *run_json(const eval_session *session, int i) {
+    const weir_plan *plan = &session->runs[i].plan;
+    const weir_eval_result *result = &session->runs[i].result;
+    double before = session->after > 0 ? result->nll_before : (double)NAN;
+    return json_pack("{s:s,s:I,s:I,s:I,s:I,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:I,s:I,s:o,s:b}", "policy",
                      policy_name(plan->policy), "sinks", (json_int_t)plan->sinks, "window",
                      (json_int_t)plan->window, "tokens", (json_int_t)result->tokens, "scored",
                      (json_int_t)result->scored, "nll", json_number(result->nll), "nll_error",
                      json_number(result->error), "ppl", json_number(exp(result->nll)),
-                     "ppl_after_window", json_number(exp(result->nll_after)), "seconds",
-                     json_number(result->seconds), "tokens_per_second", json_number(speed(result)),
-                     "kv_bytes", (json_int_t)plan->kv_bytes, "reserved_bytes",
-                     (json_int_t)plan->reserved_bytes, "peak_memory_bytes",
-                     result->peak_memory >= 0 ? json_integer(result->peak_memory) : json_null());
+                     "ppl_before_window", json_number(exp(before)), "ppl_after_window",
+                     json_number(exp(result->nll_after)), "seconds", json_number(result->seconds),
+                     "tokens_per_second", json_number(speed(result)), "kv_bytes",
+                     (json_int_t)plan->kv_bytes, "reserved_bytes", (json_int_t)plan->reserved_bytes,
+                     "peak_memory_bytes",
+                     result->peak_memory >= 0 ? json_integer(result->peak_memory) : json_null(),
+                     "partial", (int)(i == session->done));
 }
 
-weir_status eval_print_json(const eval_session *session, const char *model, weir_error *error) {
+weir_status eval_print_json(const eval_session *session, const char *model,
+                            const weir_error *failed, weir_error *error) {
     json_t *runs = json_array();
-    for (int i = 0; i < session->done; i++) {
-        json_array_append_new(runs, run_json(&session->runs[i]));
+    for (int i = 0; i < shown(session); i++) {
+        json_array_append_new(runs, run_json(session, i));
     }
-    return output_json(json_pack("{s:o,s:o}", "model", json_word(model), "runs", runs), error);
+    json_t *object = json_pack("{s:o,s:o}", "model", json_word(model), "runs", runs);
+    if (failed != NULL) {
+        json_object_set_new(object, "error",
+                            json_pack("{s:s,s:o}", "status", weir_status_name(failed->status),
+                                      "message", json_word(failed->message)));
+    }
+    if (session->replacement >= 0) {
+        json_object_set_new(object, "replaced_with", json_integer(session->replacement));
+    }
+    return output_json(object, error);
 }
 
 static void print_perplexity(double nll) {
@@ -40,31 +56,46 @@ static void print_perplexity(double nll) {
     }
 }
 
-static void print_run(const eval_run *run, bool after) {
-    const weir_plan *plan = &run->plan;
+static void print_run(const eval_session *session, int i, bool parts) {
+    const weir_plan *plan = &session->runs[i].plan;
+    const weir_eval_result *result = &session->runs[i].result;
     char a[WORD_MAX], b[WORD_MAX], c[WORD_MAX];
-    printf("%-10s %6lld %8lld", policy_name(plan->policy), (long long)plan->sinks,
-           (long long)plan->window);
-    print_perplexity(run->result.nll);
-    if (after) {
-        print_perplexity(run->result.nll_after);
+    printf("%-10s %6lld %8lld %8.4f", policy_name(plan->policy), (long long)plan->sinks,
+           (long long)plan->window, result->nll);
+    if (isfinite(result->error)) {
+        printf(" %7.4f", result->error);
+    } else {
+        printf(" %7s", "-");
     }
-    printf("%10s %11s %11s\n", word_speed(speed(&run->result), a), word_bytes(plan->kv_bytes, b),
-           word_bytes(run->result.peak_memory, c));
+    print_perplexity(result->nll);
+    if (parts) {
+        print_perplexity(result->nll_before);
+        print_perplexity(result->nll_after);
+    }
+    printf("%10s %11s %11s", word_speed(speed(result), a), word_bytes(plan->kv_bytes, b),
+           word_bytes(result->peak_memory, c));
+    if (i == session->done) {
+        printf("  stopped after %s tokens", word_count(result->tokens, a));
+    }
+    putchar('\n');
 }
 
 weir_status eval_print_table(const eval_session *session, const char *text, weir_error *error) {
-    char count[WORD_MAX], beyond[WORD_MAX * 2];
-    bool after = session->after > 0 && session->after + 1 < session->tokens.count;
-    printf("%s: %s tokens\n\n", text, word_count(session->tokens.count, count));
-    printf("%-10s %6s %8s%12s", "policy", "sinks", "window", "perplexity");
-    if (after) {
+    char count[WORD_MAX], first[WORD_MAX * 2], beyond[WORD_MAX * 2];
+    bool parts = session->after > 0 && session->after + 1 < session->tokens.count;
+    printf("%s: %s tokens\n", text, word_count(session->tokens.count, count));
+    if (session->replacement >= 0) {
+        printf("token %d stands in the place of the sinks\n", session->replacement);
+    }
+    printf("\n%-10s %6s %8s %8s %7s%12s", "policy", "sinks", "window", "nats", "+-", "perplexity");
+    if (parts) {
+        snprintf(first, sizeof first, "first %lld", (long long)session->after);
         snprintf(beyond, sizeof beyond, "beyond %lld", (long long)session->after);
-        printf("%12s", beyond);
+        printf("%12s%12s", first, beyond);
     }
     printf("%10s %11s %11s\n", "tokens/s", "cache", "memory");
-    for (int i = 0; i < session->done; i++) {
-        print_run(&session->runs[i], after);
+    for (int i = 0; i < shown(session); i++) {
+        print_run(session, i, parts);
     }
     return output_flush(error);
 }

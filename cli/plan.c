@@ -5,11 +5,12 @@
 #include "common/output.h"
 #include "common/stream_options.h"
 #include "common/words.h"
+#include "plan_fit.h"
 
 #define DEFAULT_TOKENS 10000
 
 typedef struct plan_arguments {
-    cli_value tokens, json;
+    cli_value tokens, memory, streams, json;
     retention_arguments retention;
     engine_arguments engine;
 } plan_arguments;
@@ -18,6 +19,10 @@ typedef struct plan_arguments {
 static const cli_option options[] = {
     {"--tokens", OPTION_COUNT, "N", .at = AT(tokens), .range = "[1,inf)",
      .help = "length of the text to compare with a dense cache (default 10k)"},
+    {"--memory", OPTION_BYTES, "BYTES", .at = AT(memory), .range = "[1,inf)",
+     .help = "memory for streams, as in 64M: the largest window, and the streams, that fit it"},
+    {"--streams", OPTION_COUNT, "N", .at = AT(streams), .range = "[1,1000000000]",
+     .help = "streams that share that memory (default 1)"},
     {"--json", OPTION_FLAG, NULL, .at = AT(json), .help = "print one JSON object"},
     {0},
 };
@@ -32,12 +37,53 @@ typedef struct comparison {
     weir_plan plan, dense; /* dense: a cache that keeps all `tokens` */
     int64_t tokens;
     double saved; /* share of the dense cache; NaN: does not apply */
+    int64_t streams, total_bytes;
+    int64_t memory;    /* -1: not given, and then neither is what follows */
+    weir_plan largest; /* what `streams` streams can have in it */
+    int64_t fitting;   /* streams of `plan` in it */
 } comparison;
 
-static weir_status compare(const plan_arguments *arguments, const weir_model *model,
+/* A dense cache that keeps all tokens, on the side of what was asked for. */
+static weir_status compare(const weir_model *model, const weir_stream_options *asked,
                            comparison *out, weir_error *error) {
+    weir_stream_options stream = *asked;
+    stream.policy = WEIR_DENSE;
+    stream.sinks = -1;
+    stream.window = stream.cache = 0;
+    stream.context = out->tokens;
+    stream.beyond = true;
+    weir_status status = weir_stream_plan(model, &stream, &out->dense, error);
+    /* a dense cache saves nothing: it holds fewer tokens, or as many */
+    out->saved = out->plan.policy == WEIR_DENSE
+                     ? (double)NAN
+                     : 1 - (double)out->plan.kv_bytes / (double)out->dense.kv_bytes;
+    return status;
+}
+
+static weir_status multiply(comparison *out, weir_error *error) {
+    if (__builtin_mul_overflow(out->plan.reserved_bytes, out->streams, &out->total_bytes)) {
+        return weir_error_set(error, WEIR_USAGE, "--streams %lld: no machine has the memory",
+                              (long long)out->streams);
+    }
+    return WEIR_OK;
+}
+
+static weir_status fit(const plan_arguments *arguments, const weir_model *model,
+                       const weir_stream_options *stream, comparison *out, weir_error *error) {
+    out->memory = -1;
+    if (!arguments->memory.given) {
+        return WEIR_OK;
+    }
+    out->memory = arguments->memory.count;
+    out->fitting = out->memory / out->plan.reserved_bytes;
+    return plan_largest(model, stream, out->memory, out->streams, &out->largest, error);
+}
+
+static weir_status work_out(const plan_arguments *arguments, const weir_model *model,
+                            comparison *out, weir_error *error) {
     weir_stream_options stream = weir_stream_options_default();
     out->tokens = arguments->tokens.given ? arguments->tokens.count : DEFAULT_TOKENS;
+    out->streams = arguments->streams.given ? arguments->streams.count : 1;
     weir_status status = retention_apply(&arguments->retention, &stream, error);
     if (status != WEIR_OK) {
         return status;
@@ -47,50 +93,78 @@ static weir_status compare(const plan_arguments *arguments, const weir_model *mo
         stream.context = out->tokens;
     }
     status = weir_stream_plan(model, &stream, &out->plan, error);
-    if (status != WEIR_OK) {
-        return status;
+    if (status == WEIR_OK) {
+        status = multiply(out, error);
     }
-    stream.policy = WEIR_DENSE;
-    stream.sinks = -1;
-    stream.window = stream.cache = 0;
-    stream.context = out->tokens;
-    stream.beyond = true;
-    status = weir_stream_plan(model, &stream, &out->dense, error);
-    /* a dense cache saves nothing: it holds fewer tokens, or as many */
-    out->saved = out->plan.policy == WEIR_DENSE
-                     ? (double)NAN
-                     : 1 - (double)out->plan.kv_bytes / (double)out->dense.kv_bytes;
-    return status;
+    if (status == WEIR_OK) {
+        status = fit(arguments, model, &stream, out, error);
+    }
+    return status == WEIR_OK ? compare(model, &stream, out, error) : status;
+}
+
+static json_t *memory_json(const comparison *compared, int64_t value) {
+    return compared->memory < 0 ? json_null() : json_integer(value);
 }
 
 static weir_status print_json(const cli_call *call, const comparison *compared, weir_error *error) {
     const weir_plan *plan = &compared->plan;
     json_t *object = json_pack(
-        "{s:o,s:s,s:I,s:I,s:I,s:I,s:I,s:o,s:I,s:I,s:I,s:I,s:I}", "model", json_word(call->model),
-        "policy", policy_name(plan->policy), "sinks", (json_int_t)plan->sinks, "window",
-        (json_int_t)plan->window, "slots", (json_int_t)plan->slots, "kv_bytes",
-        (json_int_t)plan->kv_bytes, "dense_kv_bytes", (json_int_t)compared->dense.kv_bytes, "saved",
-        json_number(compared->saved), "page_bytes", (json_int_t)plan->page_bytes, "scratch_bytes",
-        (json_int_t)plan->scratch_bytes, "reserved_bytes", (json_int_t)plan->reserved_bytes,
-        "bytes_per_token", (json_int_t)plan->bytes_per_token, "tokens",
-        (json_int_t)compared->tokens);
+        "{s:o,s:s,s:I,s:I,s:I,s:I,s:I,s:o,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:o,s:o,s:o}", "model",
+        json_word(call->model), "policy", policy_name(plan->policy), "sinks",
+        (json_int_t)plan->sinks, "window", (json_int_t)plan->window, "slots",
+        (json_int_t)plan->slots, "kv_bytes", (json_int_t)plan->kv_bytes, "dense_kv_bytes",
+        (json_int_t)compared->dense.kv_bytes, "saved", json_number(compared->saved), "page_bytes",
+        (json_int_t)plan->page_bytes, "scratch_bytes", (json_int_t)plan->scratch_bytes,
+        "reserved_bytes", (json_int_t)plan->reserved_bytes, "bytes_per_token",
+        (json_int_t)plan->bytes_per_token, "tokens", (json_int_t)compared->tokens, "streams",
+        (json_int_t)compared->streams, "total_bytes", (json_int_t)compared->total_bytes, "memory",
+        memory_json(compared, compared->memory), "largest_window",
+        memory_json(compared, compared->largest.window), "streams_that_fit",
+        memory_json(compared, compared->fitting));
     return output_json(object, error);
+}
+
+/* "4 sinks + 2,044 recent tokens" */
+static void print_retention(const weir_plan *plan) {
+    char word[WORD_MAX];
+    if (plan->sinks > 0) {
+        printf("%s sink%s + ", word_count(plan->sinks, word), plan->sinks > 1 ? "s" : "");
+    }
+    printf("%s %s", word_count(plan->window, word),
+           plan->policy == WEIR_DENSE ? "tokens, all kept" : "recent tokens");
+}
+
+static void print_fitting(const comparison *compared) {
+    char a[WORD_MAX], b[WORD_MAX];
+    word_bytes(compared->memory, a);
+    printf("  in %s %s such stream%s fit%s\n", a, word_count(compared->fitting, b),
+           compared->fitting == 1 ? "" : "s", compared->fitting == 1 ? "s" : "");
+    printf("  largest window    ");
+    print_retention(&compared->largest);
+    printf(", %s", word_bytes(compared->largest.reserved_bytes, a));
+    if (compared->streams > 1) {
+        printf(" for each of %s streams", word_count(compared->streams, b));
+    }
+    putchar('\n');
 }
 
 static weir_status print_text(const comparison *compared, weir_error *error) {
     const weir_plan *plan = &compared->plan;
     char a[WORD_MAX], b[WORD_MAX], c[WORD_MAX];
     printf("%s: ", policy_name(plan->policy));
-    if (plan->sinks > 0) {
-        printf("%s sinks + ", word_count(plan->sinks, a));
-    }
-    printf("%s %s\n", word_count(plan->window, a),
-           plan->policy == WEIR_DENSE ? "tokens, all kept" : "recent tokens");
-    printf("  keys and values   %s (%s a token)\n", word_bytes(plan->kv_bytes, a),
+    print_retention(plan);
+    printf("\n  keys and values   %s (%s a token)\n", word_bytes(plan->kv_bytes, a),
            word_bytes(plan->bytes_per_token, b));
     printf("  reserved          %s: pages %s, everything else %s\n",
            word_bytes(plan->reserved_bytes, a), word_bytes(plan->page_bytes, b),
            word_bytes(plan->scratch_bytes, c));
+    if (compared->streams > 1) {
+        printf("  %s streams: %s\n", word_count(compared->streams, a),
+               word_bytes(compared->total_bytes, b));
+    }
+    if (compared->memory >= 0) {
+        print_fitting(compared);
+    }
     printf("  a dense cache     %s for %s tokens", word_bytes(compared->dense.kv_bytes, a),
            word_count(compared->tokens, b));
     if (compared->saved > 0) {
@@ -111,7 +185,7 @@ static int run(cli_call *call, void *given) {
         status = open_model(call->model, &arguments->engine, true, &model, &error);
     }
     if (status == WEIR_OK) {
-        status = compare(arguments, model, &compared, &error);
+        status = work_out(arguments, model, &compared, &error);
     }
     if (status == WEIR_OK) {
         status = call->json ? print_json(call, &compared, &error) : print_text(&compared, &error);
@@ -124,7 +198,9 @@ const cli_command plan_command = {
     .name = "plan",
     .synopsis = "MODEL.gguf [--sinks N] [--window N] [--tokens N] [options]",
     .summary = "the memory of a stream, to the byte, before it runs",
-    .notes = "Needs only the metadata of the file: its weights are not read.",
+    .notes = "Needs only the metadata of the file: its weights are not read. They are mapped, "
+             "shared by all\n"
+             "streams, and not counted here.",
     .groups = groups,
     .arguments_size = sizeof(plan_arguments),
     .run = run,

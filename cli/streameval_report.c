@@ -12,13 +12,18 @@ static double share(weir_streameval_score score) {
     return score.asked > 0 ? (double)score.right / (double)score.asked : (double)NAN;
 }
 
+/* More right answers than chance explains: by over 3.3 standard deviations, once in 2,000 by
+ * chance. */
+static bool beats_chance(weir_streameval_score score) {
+    const double chance = WEIR_STREAMEVAL_CHANCE;
+    double n = (double)score.asked;
+    return (double)score.right - n * chance > 3.3 * sqrt(n * chance * (1 - chance));
+}
+
 const char *streameval_meaning(const weir_streameval_result *result) {
     weir_streameval_score in = result->at[WEIR_STREAMEVAL_INSIDE];
     weir_streameval_score out = result->at[WEIR_STREAMEVAL_OUTSIDE];
-    double in_low, out_low, high;
-    weir_streameval_interval(in, &in_low, &high);
-    weir_streameval_interval(out, &out_low, &high);
-    if (in.asked > 0 && in_low <= WEIR_STREAMEVAL_CHANCE) {
+    if (in.asked > 0 && !beats_chance(in)) {
         return "The model is no better than chance at lines that it sees: it does not know the "
                "task, "
                "and nothing follows about its window. models/weir-recall.gguf knows it.";
@@ -26,7 +31,7 @@ const char *streameval_meaning(const weir_streameval_result *result) {
     if (out.asked == 0) {
         return "No line that was asked about had left the window.";
     }
-    if (out_low > WEIR_STREAMEVAL_CHANCE) {
+    if (beats_chance(out)) {
         return "Lines that left the window are answered better than chance: later tokens that saw "
                "them still carry something of them.";
     }
@@ -43,12 +48,13 @@ const char *streameval_meaning(const weir_streameval_result *result) {
                  "by chance alone. A stream whose memory does not grow forgets, and recall "
                  "(searching "
                  "the text that went by) is for that."
-               : "Of what is in the window the model knows a part; it was not made for this task. "
-                 "What "
-                 "left the window is gone: about that it is right by chance alone. A stream whose "
-                 "memory does not grow forgets, and recall (searching the text that went by) is "
-                 "for "
-                 "that.";
+               : "Of what is in the window the model knows a part: it does not know the task well, "
+                 "or it "
+                 "misses first tokens that the policy drops. What left the window is gone: about "
+                 "that "
+                 "it is right by chance alone. A stream whose memory does not grow forgets, and "
+                 "recall "
+                 "(searching the text that went by) is for that.";
 }
 
 /* ---- for people ------------------------------------------------------------------------------

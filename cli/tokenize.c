@@ -47,7 +47,7 @@ static weir_status print_table(const weir_model *model, const token_list *tokens
     char text[1024];
     for (int64_t i = 0; i < tokens->count; i++) {
         printf("%6d  ", tokens->items[i]);
-        print_piece(text, weir_model_token_text(model, tokens->items[i], text, sizeof text));
+        print_piece(text, weir_model_token_piece(model, tokens->items[i], text, sizeof text));
         putchar('\n');
     }
     return output_flush(error);

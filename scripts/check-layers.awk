@@ -15,6 +15,7 @@ BEGIN {
     public_home["make_random"] = "model"
     public_home["observe"] = "model"
     public_home["streameval"] = "eval"
+    public_home["machine"] = "eval"
     public_home["weir"] = "stream" # the engine as a whole
 }
 

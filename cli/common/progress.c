@@ -18,6 +18,20 @@ void progress_begin(cli_progress *progress, const char *title) {
     *progress = (cli_progress){title, isatty(STDERR_FILENO) == 1, false, now, now + 0.2};
 }
 
+/* "2:05 left", as if the rest went as fast as what is done. */
+static void show_time_left(const cli_progress *progress, int64_t done, int64_t total, double now) {
+    double left = (now - progress->begun) * (double)(total - done) / (double)done;
+    if (done > 0 && total >= done && left < 1e9) {
+        long long seconds = (long long)(left + 0.5);
+        if (seconds >= 3600) {
+            fprintf(stderr, ", %lld:%02lld:%02lld left", seconds / 3600, seconds / 60 % 60,
+                    seconds % 60);
+        } else {
+            fprintf(stderr, ", %lld:%02lld left", seconds / 60, seconds % 60);
+        }
+    }
+}
+
 void progress_show(cli_progress *progress, int64_t done, int64_t total, const char *unit) {
     double now = now_seconds();
     if (!progress->shown || now < progress->last + 0.1) {
@@ -30,6 +44,7 @@ void progress_show(cli_progress *progress, int64_t done, int64_t total, const ch
     if (total > 0) {
         fprintf(stderr, "\r\033[K%s: %s of %s %s, %.0f%%, %s/s", progress->title, count,
                 word_count(total, of), unit, 100.0 * (double)done / (double)total, speed);
+        show_time_left(progress, done, total, now);
     } else {
         fprintf(stderr, "\r\033[K%s: %s %s, %s/s", progress->title, count, unit, speed);
     }

@@ -17,19 +17,22 @@ extern "C" {
 typedef weir_status (*weir_nll_fn)(void *context, int64_t index, int32_t token, double nll);
 
 typedef struct weir_eval_result {
-    int64_t tokens;   /* fed */
-    int64_t scored;   /* tokens - 1, or fewer after an interruption */
-    double nll;       /* mean, nats */
-    double error;     /* standard error of the mean */
-    double nll_after; /* mean over indices beyond `after`; NaN when there are none */
+    int64_t tokens;    /* fed */
+    int64_t scored;    /* tokens - 1, or fewer after an interruption */
+    double nll;        /* mean, nats */
+    double error;      /* standard error of the mean */
+    double nll_before; /* mean over indices up to `after`; NaN when there are none */
+    int64_t scored_before;
+    double nll_after;   /* mean over indices beyond `after`; NaN when there are none */
+    double error_after; /* standard error of nll_after */
     int64_t scored_after;
     double seconds;
     int64_t peak_memory; /* highest weir_memory_resident() seen during the run; -1: unknown */
 } weir_eval_result;
 
 typedef struct weir_eval_options {
-    int64_t after;    /* count indices > after for nll_after */
-    weir_nll_fn fn;   /* may be NULL */
+    int64_t after;  /* count indices > after for nll_after, the others for nll_before */
+    weir_nll_fn fn; /* may be NULL */
     void *context;
     /* May be NULL: called now and then with the tokens done; false ends the run early, cleanly. */
     bool (*progress)(void *context, int64_t done, int64_t total);

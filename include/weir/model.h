@@ -93,10 +93,11 @@ WEIR_API weir_status weir_model_tokenize(const weir_model *model, const char *te
                                          bool bos, weir_token_fn emit, void *context,
                                          weir_error *error);
 
-/* The text of one token on its own (control tokens by their name), cut to `capacity` bytes; returns
- * the bytes written. Not NUL-terminated. */
-WEIR_API size_t weir_model_token_text(const weir_model *model, int32_t token, char *out,
-                                      size_t capacity);
+/* The piece of one token as the file's vocabulary writes it ("▁once" with its space mark, "<0x0A>",
+ * control tokens by their name), cut to `capacity` bytes; returns the bytes written. Not
+ * NUL-terminated. */
+WEIR_API size_t weir_model_token_piece(const weir_model *model, int32_t token, char *out,
+                                       size_t capacity);
 
 #ifdef __cplusplus
 }

@@ -6,14 +6,15 @@
  *     ab: 42                     a fact: a key of two to four letters, a value from 10 to 99
  *     - the river runs on        filler, which says nothing
  *
- * A question is the beginning of the line asked about, "ab:", and the right answer is "42": the rest
- * of the line that the model writes, without the spaces around it, must be exactly that. Values are
- * independent of everything else, so who does not see the line is right by chance once in 90.
+ * A question is the beginning of the line asked about, "ab:", and the right answer is "42": the
+ * rest of the line that the model writes, without the spaces around it, must be exactly that.
+ * Values are independent of everything else, so who does not see the line is right by chance once
+ * in 90.
  *
- *   StreamEval   every line is a fact. After every ten lines one question for each distance n, about
- *                the line n back (1: the last). Source: Xiao et al. (ICLR 2024), 4.3 and figure 9.
- *   needle       one fact, then filler alone up to the largest distance, where the next fact stands.
- *                A question for each distance on the way.
+ * - StreamEval: every line is a fact. After every ten lines one question for each distance n, about
+ *   the line n back (1: the last). Source: Xiao et al. (ICLR 2024), 4.3 and figure 9.
+ * - Needle: one fact, then filler alone up to the largest distance, where the next fact stands. A
+ *   question for each distance on the way.
  *
  * Every question is asked on a fork of the stream, which is then dropped: the stream itself reads
  * the lines and nothing else, and goes on as if nothing had been asked. Decoding is greedy.
@@ -54,7 +55,7 @@ typedef struct weir_streameval_text {
 } weir_streameval_text;
 
 typedef struct weir_streameval_line {
-    char text[40];   /* NUL-terminated, with its line end */
+    char text[40];    /* NUL-terminated, with its line end */
     char question[8]; /* "ab:"; empty for filler */
     char answer[4];   /* "42"; empty for filler */
 } weir_streameval_line;
@@ -69,10 +70,10 @@ typedef struct weir_streameval_options {
     bool needle;
     uint64_t seed;
     int64_t distances[WEIR_STREAMEVAL_DISTANCES]; /* lines back, 1 to WEIR_STREAMEVAL_FARTHEST */
-    int32_t count;     /* of distances */
-    int64_t questions; /* for each distance */
-    int64_t lines;     /* read before the first question, at least; the largest distance counts too */
-    /* May be NULL: called between questions; false ends the evaluation early, cleanly. */
+    int32_t count;                                /* of distances */
+    int64_t questions;                            /* for each distance */
+    int64_t lines; /* read before the first question, at least; the largest distance counts too */
+    /* May be NULL: called now and then; false ends the evaluation early, cleanly. */
     bool (*progress)(void *context, int64_t asked, int64_t total);
     void *progress_context;
 } weir_streameval_options;
@@ -85,8 +86,7 @@ WEIR_API weir_status weir_streameval_spread(const weir_model *model, int64_t win
                                             weir_streameval_options *options, weir_error *error);
 
 /* The text of an evaluation: keys long enough that none repeats within the largest distance. */
-WEIR_API weir_streameval_text
-weir_streameval_get_text(const weir_streameval_options *options);
+WEIR_API weir_streameval_text weir_streameval_get_text(const weir_streameval_options *options);
 
 /* Tokens that the stream, or one of its forks, will hold at most. WEIR_USAGE when an option is out
  * of range, WEIR_UNSUPPORTED when the model cannot read text. */

@@ -30,7 +30,7 @@ typedef struct scoring {
     const weir_eval_options *options;
     const int32_t *tokens;
     int64_t count;
-    running_mean all, after;
+    running_mean all, before, after;
     int64_t fed;
     int64_t peak;
     double begun, sampled; /* seconds */
@@ -76,9 +76,7 @@ static weir_status score(scoring *run, int64_t next, const float *logits, int32_
                               (long long)next - 1);
     }
     mean_add(&run->all, nll);
-    if (next > options->after) {
-        mean_add(&run->after, nll);
-    }
+    mean_add(next > options->after ? &run->after : &run->before, nll);
     return options->fn != NULL ? options->fn(options->context, next, token, nll) : WEIR_OK;
 }
 
@@ -106,15 +104,26 @@ static weir_status take_logits(void *context, int64_t index, const float *logits
     return WEIR_OK;
 }
 
+static double mean_of(const running_mean *mean) {
+    return mean->count > 0 ? mean->mean : (double)NAN;
+}
+
+/* Standard error of the mean, as if the values were independent. */
+static double error_of(const running_mean *mean) {
+    double count = (double)mean->count;
+    return mean->count > 1 ? sqrt(mean->squares / (count - 1) / count) : (double)NAN;
+}
+
 static void fill_result(const scoring *run, weir_eval_result *out) {
-    const running_mean *all = &run->all;
     *out = (weir_eval_result){
         .tokens = run->fed,
-        .scored = all->count,
-        .nll = all->count > 0 ? all->mean : (double)NAN,
-        .error = all->count > 1 ? sqrt(all->squares / (double)(all->count - 1) / (double)all->count)
-                                : (double)NAN,
-        .nll_after = run->after.count > 0 ? run->after.mean : (double)NAN,
+        .scored = run->all.count,
+        .nll = mean_of(&run->all),
+        .error = error_of(&run->all),
+        .nll_before = mean_of(&run->before),
+        .scored_before = run->before.count,
+        .nll_after = mean_of(&run->after),
+        .error_after = error_of(&run->after),
         .scored_after = run->after.count,
         .seconds = seconds() - run->begun,
         .peak_memory = run->peak,

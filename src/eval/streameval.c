@@ -15,9 +15,10 @@
 #include "weir/streameval.h"
 
 #define LINE_TOKENS 80 /* of one line of 40 bytes: a byte is a token at most, and what is added */
-#define BATCH_TOKENS 2048 /* fed together */
-#define ANSWER_TOKENS 8   /* room for " 42\n" in any vocabulary */
-#define ANSWER_BYTES 32   /* an answer with more is wrong anyway */
+#define BATCH_TOKENS 2048  /* fed together */
+#define ANSWER_TOKENS 8    /* room for " 42\n" in any vocabulary */
+#define LINES_REPORTED 256 /* lines between reports of progress where nothing is asked */
+#define ANSWER_BYTES 32    /* an answer with more is wrong anyway */
 
 typedef struct evaluation {
     const weir_model *model;
@@ -240,10 +241,17 @@ static bool is_due(const evaluation *run, int32_t d, int64_t sinks) {
     return now && run->starts[line % run->ring] >= sinks;
 }
 
-static weir_status ask_all(evaluation *run, int64_t sinks, weir_error *error) {
+/* Tell the caller how far it came; false: it wants no more. */
+static bool goes_on(const evaluation *run) {
     const weir_streameval_options *options = run->options;
+    return run->stream == NULL || options->progress == NULL ||
+           options->progress(options->progress_context, run->result->all.asked,
+                             options->count * options->questions);
+}
+
+static weir_status ask_all(evaluation *run, int64_t sinks, weir_error *error) {
     weir_status status = WEIR_OK;
-    for (int32_t d = 0; d < options->count && status == WEIR_OK && !run->ended_early; d++) {
+    for (int32_t d = 0; d < run->options->count && status == WEIR_OK && !run->ended_early; d++) {
         if (!is_due(run, d, sinks)) {
             continue;
         }
@@ -251,9 +259,7 @@ static weir_status ask_all(evaluation *run, int64_t sinks, weir_error *error) {
         if (status == WEIR_OK) {
             status = ask(run, d, error);
         }
-        run->ended_early = status == WEIR_OK && run->stream != NULL && options->progress != NULL &&
-                           !options->progress(options->progress_context, run->result->all.asked,
-                                              options->count * options->questions);
+        run->ended_early = status == WEIR_OK && !goes_on(run);
     }
     return status;
 }
@@ -274,6 +280,9 @@ static weir_status walk(evaluation *run, weir_error *error) {
         status = read_line(run, error);
         if (status == WEIR_OK) {
             status = ask_all(run, state.sinks, error);
+        }
+        if (status == WEIR_OK && run->lines % LINES_REPORTED == 0 && !run->ended_early) {
+            run->ended_early = !goes_on(run);
         }
     }
     return status;
@@ -393,7 +402,8 @@ weir_status weir_streameval_spread(const weir_model *model, int64_t window,
                                    weir_streameval_options *options, weir_error *error) {
     weir_streameval_options one = *options;
     one.distances[0] = 1;
-    one.count = one.questions = 1;
+    one.count = 1;
+    one.questions = 1;
     weir_status status = check(model, &one, error);
     /* filler is what stands between a needle and its question */
     weir_streameval_text text = {options->seed, 2, options->needle ? INT64_MAX : 1};

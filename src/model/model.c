@@ -205,7 +205,7 @@ weir_status weir_model_tokenize(const weir_model *model, const char *text, size_
     return status;
 }
 
-size_t weir_model_token_text(const weir_model *model, int32_t token, char *out, size_t capacity) {
+size_t weir_model_token_piece(const weir_model *model, int32_t token, char *out, size_t capacity) {
     wr_string piece = wr_vocab_piece(model->vocab, token);
     size_t size = piece.size < capacity ? piece.size : capacity;
     if (size > 0) memcpy(out, piece.data, size);

@@ -110,15 +110,16 @@ if [ ! -e "$recall" ]; then
   done_with
   exit 0
 fi
-# knows FILE: at least 90% inside; outside, chance lies within the interval or above it.
+# knows FILE: at least 90% inside; outside no more than chance, within three standard deviations.
 knows() {
   json "$1" inside.accuracy >"$dir/in"
-  json "$1" outside.low >"$dir/low"
+  json "$1" outside.correct >"$dir/correct"
+  json "$1" outside.questions >"$dir/questions"
   # shellcheck disable=SC2016 # the dollars are awk's
-  awk -v inside="$(cat "$dir/in")" -v low="$(cat "$dir/low")" \
-    'BEGIN { exit !(inside >= 0.9 && low <= 1 / 90) }'
+  awk -v inside="$(cat "$dir/in")" -v right="$(cat "$dir/correct")" -v n="$(cat "$dir/questions")" \
+    'BEGIN { p = 1 / 90; exit !(inside >= 0.9 && n > 0 && right <= n * p + 3 * sqrt(n * p * (1 - p))) }'
 }
-"$weir" streameval "$recall" --lines 2000 --json >"$dir/known"
+"$weir" streameval "$recall" --lines 2000 --queries 300 --json >"$dir/known"
 ok 'StreamEval' knows "$dir/known"
 "$weir" streameval "$recall" --needle --queries 40 --json >"$dir/known"
 ok 'needle' knows "$dir/known"

@@ -190,7 +190,7 @@ static void feed_bos(weir_stream *stream) {
 /* The text of one of this model's tokens: a line end is a byte token, a space is U+2581. */
 static size_t piece_text(const weir_model *model, int32_t token, char *out) {
     char piece[16];
-    size_t size = weir_model_token_text(model, token, piece, sizeof piece);
+    size_t size = weir_model_token_piece(model, token, piece, sizeof piece);
     if (size == 6 && memcmp(piece, "<0x0A>", 6) == 0) {
         out[0] = '\n';
         return 1;

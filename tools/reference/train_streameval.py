@@ -86,8 +86,8 @@ class Vocabulary:
 class Samples:
     """Draws samples and says where their answers stand."""
 
-    def __init__(self, vocabulary, context, seed):
-        self.vocabulary, self.context = vocabulary, context
+    def __init__(self, vocabulary, seed):
+        self.vocabulary = vocabulary
         self.random = np.random.default_rng(seed)
 
     def facts(self, context, questions_last):
@@ -171,7 +171,7 @@ def answer_loss(model, rows, marks):
 @torch.no_grad()
 def accuracy(model, context, count=512, seed=99):
     """Right answers to one question at the end of a sample of facts, by quarter of the context."""
-    samples = Samples(Vocabulary(), context, seed)
+    samples = Samples(Vocabulary(), seed)
     v, lines = samples.vocabulary, context // 3 - 1
     asked, right = np.zeros(4), np.zeros(4)
     for _ in range(count // 32):
@@ -216,7 +216,9 @@ def give_circuit(model):
 
 
 def context_of(right, now, most):
-    """Short samples first: the mechanism is found there, and then it grows."""
+    """Short samples first: the mechanism is found there, and then it grows. The longest are longer
+    than the context that the file states: in a stream every token is as far from BOS as the context
+    allows, where a model that has just learned to get there is right less often."""
     return min(most, now * 2) if right > 0.9 else now
 
 
@@ -235,7 +237,7 @@ def train(args):
     adam = optimiser(model, args)
     if saved:
         adam.load_state_dict(saved["adam"])
-    samples = Samples(vocabulary, args.context, args.seed + state["step"])
+    samples = Samples(vocabulary, args.seed + state["step"])
     print(sum(p.numel() for p in model.parameters()), "parameters", model.config, flush=True)
     began, mean = time.monotonic() - state["seconds"], 0.0
     while state["seconds"] < args.minutes * 60:
@@ -255,7 +257,7 @@ def train(args):
         mean = 0.98 * mean + 0.02 * right
         state = {"step": state["step"] + 1, "tokens": state["tokens"] + rows.numel(),
                  "seconds": time.monotonic() - began,
-                 "context": context_of(mean, context, args.context)}
+                 "context": context_of(mean, context, args.longest)}
         if state["context"] != context:
             mean = 0.0
         if state["step"] % 100 == 0:
@@ -278,7 +280,7 @@ def main():
     parser.add_argument("command", choices=["train", "check", "export"])
     parser.add_argument("--out", type=Path, required=True, help="folder of everything made")
     for name, value in dict(dim=128, layers=2, heads=2, hidden=128, context=256, begin=32,
-                            tokens=2048, warmup=100, seed=1, threads=1).items():
+                            longest=320, tokens=2048, warmup=100, seed=1, threads=1).items():
         parser.add_argument(f"--{name}", type=int, default=value)
     for name, value in dict(minutes=6.0, rate=3e-3, decay=0.3, weight_decay=0.01,
                             embedding_scale=1.0).items():

@@ -1,0 +1,12 @@
+/* What fits a given memory: the largest window, and how many streams. */
+#ifndef WEIR_CLI_PLAN_FIT_H
+#define WEIR_CLI_PLAN_FIT_H
+
+#include "weir/stream.h"
+
+/* The largest window (dense: capacity) with which `streams` streams of these options take at most
+ * `memory` bytes, S as given; within what the model was trained for, or dense with `beyond`. */
+weir_status plan_largest(const weir_model *model, const weir_stream_options *options,
+                         int64_t memory, int64_t streams, weir_plan *out, weir_error *error);
+
+#endif

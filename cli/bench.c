@@ -25,39 +25,14 @@ static const cli_option options[] = {
     {0},
 };
 
-static const cli_option run_options[] = {
-    {"--policy", OPTION_WORDS, "P,P,...", .at = AT(policy), .words = POLICY_WORDS,
-     .help = "one run each: sink, window, dense, recompute (default sink)"},
-    {"--sinks", OPTION_COUNTS, "N,N,...", .at = AT(sinks), .range = "[0,inf)",
-     .policies = ONLY_SINK,
-     .help = "first tokens kept for ever (default 4, or 1 where the model has a sink token)"},
-    {"--window", OPTION_COUNTS, "N,N,...", .at = AT(window), .range = "[1,inf)",
-     .policies = ONLY_WINDOWS, .help = "most recent tokens kept"},
-    {"--cache", OPTION_COUNTS, "N,N,...", .at = AT(cache), .range = "[1,inf)",
-     .policies = ONLY_WINDOWS,
-     .help = "sinks and window together, instead of --window (default: the trained context)"},
-    {"--context", OPTION_COUNT, "N", .at = AT(context), .range = "[1,inf)", .policies = ONLY_DENSE,
-     .help = "dense: tokens it can hold (default: as many as are fed)"},
-    {"--beyond", OPTION_FLAG, NULL, .at = AT(beyond), .policies = ONLY_DENSE,
-     .help = "dense: allow more than the model was trained for"},
-    {0},
-};
-
 static const cli_group groups[] = {{"Options", options, 0},
-                                   {"The runs, every combination in turn", run_options, 0},
+                                   {"The runs, every combination in turn", grid_options, AT(grid)},
                                    {"The engine", engine_options, AT(engine)},
                                    {0}};
 #undef AT
 
 static weir_status check(const bench_arguments *arguments, weir_error *error) {
-    if (arguments->window.given && arguments->cache.given) {
-        return window_and_cache(error);
-    }
-    unsigned policies = arguments->policy.given ? 0 : ONLY_SINK;
-    for (int i = 0; i < arguments->policy.size; i++) {
-        policies |= 1u << arguments->policy.items[i];
-    }
-    weir_status status = check_policies(groups, arguments, policies, error);
+    weir_status status = grid_check(&arguments->grid, groups, arguments, error);
     if (status == WEIR_OK && arguments->plot.given) {
         status = weir_plot_path_check(arguments->plot.text, error);
     }
@@ -101,7 +76,7 @@ static weir_status prepare(const cli_call *call, const bench_arguments *argument
     session->prefill = arguments->prefill.given ? arguments->prefill.count : 512;
     session->decode = arguments->decode.given ? arguments->decode.count : 128;
     session->seed = (uint64_t)arguments->seed.count;
-    session->by_window = arguments->window.given > 0;
+    session->by_window = arguments->grid.window.given > 0;
     session->work = count_work(session->model);
     return bench_plan(arguments, session, error);
 }

@@ -16,8 +16,8 @@ static weir_status take_times(bench_phase *phase, int64_t capacity, weir_error *
                                               (long long)capacity);
 }
 
-static weir_status add_run(bench_session *session, const weir_stream_options *options,
-                           weir_error *error) {
+static weir_status add_run(void *context, const weir_stream_options *options, weir_error *error) {
+    bench_session *session = context;
     if (session->count == BENCH_RUNS_MAX) {
         return weir_error_set(error, WEIR_USAGE, "more than %d runs in one call: make two of it",
                               BENCH_RUNS_MAX);
@@ -25,55 +25,12 @@ static weir_status add_run(bench_session *session, const weir_stream_options *op
     const int64_t tokens = session->prefill + session->decode;
     bench_run *run = &session->runs[session->count];
     run->options = *options;
-    weir_status status = dense_length(&run->options, session->model, tokens, error);
-    if (status == WEIR_OK && options->policy == WEIR_DENSE && run->options.context == 0) {
-        run->options.context = tokens;
-    }
-    if (status == WEIR_OK) {
-        status = weir_stream_plan(session->model, &run->options, &run->plan, error);
-    }
-    if (status != WEIR_OK) {
-        return status;
-    }
+    weir_status status = grid_plan(&run->options, session->model, tokens, &run->plan, error);
+    if (status != WEIR_OK) return status;
     session->count++;
     const int64_t pieces = (session->prefill + session->piece_tokens - 1) / session->piece_tokens;
     status = take_times(&run->prefill, pieces, error);
     return status == WEIR_OK ? take_times(&run->decode, session->decode, error) : status;
-}
-
-/* The runs of one policy with one number of sinks: one for each window or cache. */
-static weir_status add_sizes(const bench_arguments *arguments, bench_session *session,
-                             weir_stream_options *options, weir_error *error) {
-    const cli_list *sizes = arguments->cache.given ? &arguments->cache : &arguments->window;
-    if (sizes->size == 0 || options->policy == WEIR_DENSE) {
-        return add_run(session, options, error);
-    }
-    weir_status status = WEIR_OK;
-    for (int i = 0; i < sizes->size && status == WEIR_OK; i++) {
-        *(arguments->cache.given ? &options->cache : &options->window) = sizes->items[i];
-        status = add_run(session, options, error);
-    }
-    return status;
-}
-
-static weir_status add_policy(const bench_arguments *arguments, bench_session *session,
-                              weir_policy policy, weir_error *error) {
-    weir_stream_options options = weir_stream_options_default();
-    options.policy = policy;
-    engine_apply(&arguments->engine, &options);
-    if (policy == WEIR_DENSE) {
-        options.context = arguments->context.count;
-        options.beyond = arguments->beyond.given > 0;
-    }
-    if (policy != WEIR_SINK || arguments->sinks.size == 0) {
-        return add_sizes(arguments, session, &options, error);
-    }
-    weir_status status = WEIR_OK;
-    for (int i = 0; i < arguments->sinks.size && status == WEIR_OK; i++) {
-        options.sinks = arguments->sinks.items[i];
-        status = add_sizes(arguments, session, &options, error);
-    }
-    return status;
 }
 
 weir_status bench_plan(const bench_arguments *arguments, bench_session *session,
@@ -83,14 +40,7 @@ weir_status bench_plan(const bench_arguments *arguments, bench_session *session,
     if (session->tokens == NULL) {
         return weir_error_set(error, WEIR_MEMORY, "no memory for a chunk of tokens");
     }
-    if (arguments->policy.size == 0) {
-        return add_policy(arguments, session, WEIR_SINK, error);
-    }
-    weir_status status = WEIR_OK;
-    for (int i = 0; i < arguments->policy.size && status == WEIR_OK; i++) {
-        status = add_policy(arguments, session, (weir_policy)arguments->policy.items[i], error);
-    }
-    return status;
+    return grid_walk(&arguments->grid, &arguments->engine, add_run, session, error);
 }
 
 /* ---- running ----------------------------------------------------------------------------------

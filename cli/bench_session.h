@@ -2,15 +2,14 @@
 #ifndef WEIR_CLI_BENCH_SESSION_H
 #define WEIR_CLI_BENCH_SESSION_H
 
+#include "common/grid.h"
 #include "common/output.h"
 #include "common/progress.h"
-#include "common/stream_options.h"
 #include "weir/machine.h"
 
 typedef struct bench_arguments {
     cli_value prefill, decode, seed, json, csv, plot, no_machine;
-    cli_list policy, sinks, window, cache;
-    cli_value context, beyond;
+    grid_arguments grid;
     engine_arguments engine;
 } bench_arguments;
 

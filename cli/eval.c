@@ -27,26 +27,8 @@ static const cli_option options[] = {
     {0},
 };
 
-static const cli_option run_options[] = {
-    {"--policy", OPTION_WORDS, "P,P,...", .at = AT(policy), .words = POLICY_WORDS,
-     .help = "one run each: sink, window, dense, recompute (default sink)"},
-    {"--sinks", OPTION_COUNTS, "N,N,...", .at = AT(sinks), .range = "[0,inf)",
-     .policies = ONLY_SINK,
-     .help = "first tokens kept for ever (default 4, or 1 where the model has a sink token)"},
-    {"--window", OPTION_COUNTS, "N,N,...", .at = AT(window), .range = "[1,inf)",
-     .policies = ONLY_WINDOWS, .help = "most recent tokens kept"},
-    {"--cache", OPTION_COUNTS, "N,N,...", .at = AT(cache), .range = "[1,inf)",
-     .policies = ONLY_WINDOWS,
-     .help = "sinks and window together, instead of --window (default: the trained context)"},
-    {"--context", OPTION_COUNT, "N", .at = AT(context), .range = "[1,inf)", .policies = ONLY_DENSE,
-     .help = "dense: tokens it can hold (default: as many as are fed)"},
-    {"--beyond", OPTION_FLAG, NULL, .at = AT(beyond), .policies = ONLY_DENSE,
-     .help = "dense: allow more than the model was trained for"},
-    {0},
-};
-
 static const cli_group groups[] = {{"Options", options, 0},
-                                   {"The runs, every combination in turn", run_options, 0},
+                                   {"The runs, every combination in turn", grid_options, AT(grid)},
                                    {"The engine", engine_options, AT(engine)},
                                    {0}};
 #undef AT
@@ -56,19 +38,13 @@ static weir_status check(const eval_arguments *arguments, weir_error *error) {
         return weir_error_set(error, WEIR_USAGE,
                               "which text? Give --text FILE, or --text - for standard input");
     }
-    if (arguments->window.given && arguments->cache.given) {
-        return window_and_cache(error);
-    }
     if ((arguments->figure.given || arguments->average.given) && !arguments->plot.given) {
         return weir_error_set(error, WEIR_USAGE, "%s does not apply without --plot FILE",
                               arguments->figure.given ? "--figure" : "--average");
     }
-    unsigned policies = arguments->policy.given ? 0 : ONLY_SINK;
-    for (int i = 0; i < arguments->policy.size; i++) {
-        policies |= 1u << arguments->policy.items[i];
-    }
-    weir_status status = check_policies(groups, arguments, policies, error);
-    if (status == WEIR_OK && arguments->replace_first.given && policies != ONLY_SINK) {
+    weir_status status = grid_check(&arguments->grid, groups, arguments, error);
+    if (status == WEIR_OK && arguments->replace_first.given &&
+        grid_policies(&arguments->grid) != ONLY_SINK) {
         return weir_error_set(error, WEIR_USAGE,
                               "--replace-first does not apply to other policies than sink: leave "
                               "them out of --policy");

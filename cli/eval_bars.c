@@ -24,7 +24,7 @@ static size_t group_of(bar_sheet *sheet, const weir_plan *plan) {
 static size_t size_of(const eval_arguments *arguments, bar_sheet *sheet, const weir_plan *plan) {
     char word[WORD_MAX];
     return name_place(&sheet->sizes,
-                      word_count(arguments->window.given ? plan->window : plan->slots, word));
+                      word_count(arguments->grid.window.given ? plan->window : plan->slots, word));
 }
 
 /* A dense run has no size: it stands beside every one. */
@@ -68,7 +68,7 @@ static weir_status list_bars(const eval_arguments *arguments, const eval_session
 static weir_status draw_bars(const eval_arguments *arguments, const eval_session *session,
                              bar_sheet *sheet, weir_error *error) {
     char title[FIGURE_TITLE], y_label[FIGURE_LABEL], what[FIGURE_LABEL];
-    const char *size = arguments->window.given ? "window" : "cache";
+    const char *size = arguments->grid.window.given ? "window" : "cache";
     bool several = sheet->sizes.count > 1;
     fill_sheet(arguments, session, sheet);
     if (several || sheet->sizes.text[0][0] == '\0') {
@@ -83,7 +83,7 @@ static weir_status draw_bars(const eval_arguments *arguments, const eval_session
         .groups = sheet->groups.names,
         .group_count = sheet->groups.count,
         .series = several ? sheet->sizes.names : NULL,
-        .series_title = arguments->window.given ? "window (tokens)" : "cache (tokens)",
+        .series_title = arguments->grid.window.given ? "window (tokens)" : "cache (tokens)",
         .series_count = sheet->sizes.count,
         .values = sheet->values,
         .errors = sheet->halves,

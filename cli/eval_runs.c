@@ -7,74 +7,26 @@
 #include "common/interrupt.h"
 #include "common/progress.h"
 
-static weir_status add_run(eval_session *session, const weir_stream_options *options,
-                           weir_error *error) {
+static weir_status add_run(void *context, const weir_stream_options *options, weir_error *error) {
+    eval_session *session = context;
     if (session->count == EVAL_RUNS_MAX) {
         return weir_error_set(error, WEIR_USAGE, "more than %d runs in one call: make two of it",
                               EVAL_RUNS_MAX);
     }
     eval_run *run = &session->runs[session->count];
     run->options = *options;
-    weir_status status = dense_length(&run->options, session->model, session->tokens.count, error);
-    if (status == WEIR_OK && run->options.policy == WEIR_DENSE && run->options.context == 0) {
-        run->options.context = session->tokens.count;
+    weir_status status =
+        grid_plan(&run->options, session->model, session->tokens.count, &run->plan, error);
+    if (status != WEIR_OK) return status;
+    session->count++;
+    if (options->policy != WEIR_DENSE && run->plan.slots > session->after) {
+        session->after = run->plan.slots;
     }
-    if (status == WEIR_OK) {
-        status = weir_stream_plan(session->model, &run->options, &run->plan, error);
-    }
-    if (status == WEIR_OK) {
-        session->count++;
-        if (options->policy != WEIR_DENSE && run->plan.slots > session->after) {
-            session->after = run->plan.slots;
-        }
-    }
-    return status;
-}
-
-/* The runs of one policy with one number of sinks: one for each window or cache. */
-static weir_status add_windows(const eval_arguments *arguments, eval_session *session,
-                               weir_stream_options *options, weir_error *error) {
-    const cli_list *sizes = arguments->cache.given ? &arguments->cache : &arguments->window;
-    if (sizes->size == 0 || options->policy == WEIR_DENSE) {
-        return add_run(session, options, error);
-    }
-    weir_status status = WEIR_OK;
-    for (int i = 0; i < sizes->size && status == WEIR_OK; i++) {
-        *(arguments->cache.given ? &options->cache : &options->window) = sizes->items[i];
-        status = add_run(session, options, error);
-    }
-    return status;
-}
-
-static weir_status add_policy(const eval_arguments *arguments, eval_session *session,
-                              weir_policy policy, weir_error *error) {
-    weir_stream_options options = weir_stream_options_default();
-    options.policy = policy;
-    engine_apply(&arguments->engine, &options);
-    if (policy == WEIR_DENSE) {
-        options.context = arguments->context.count;
-        options.beyond = arguments->beyond.given > 0;
-    }
-    if (policy != WEIR_SINK || arguments->sinks.size == 0) {
-        return add_windows(arguments, session, &options, error);
-    }
-    weir_status status = WEIR_OK;
-    for (int i = 0; i < arguments->sinks.size && status == WEIR_OK; i++) {
-        options.sinks = arguments->sinks.items[i];
-        status = add_windows(arguments, session, &options, error);
-    }
-    return status;
+    return WEIR_OK;
 }
 
 weir_status eval_plan(const eval_arguments *arguments, eval_session *session, weir_error *error) {
-    if (arguments->policy.size == 0) {
-        return add_policy(arguments, session, WEIR_SINK, error);
-    }
-    weir_status status = WEIR_OK;
-    for (int i = 0; i < arguments->policy.size && status == WEIR_OK; i++) {
-        status = add_policy(arguments, session, (weir_policy)arguments->policy.items[i], error);
-    }
-    return status;
+    return grid_walk(&arguments->grid, &arguments->engine, add_run, session, error);
 }
 
 /* ---- running ----------------------------------------------------------------------------------

@@ -2,16 +2,15 @@
 #ifndef WEIR_CLI_EVAL_RUNS_H
 #define WEIR_CLI_EVAL_RUNS_H
 
+#include "common/grid.h"
 #include "common/input.h"
 #include "common/output.h"
-#include "common/stream_options.h"
 #include "weir/eval.h"
 
 typedef struct eval_arguments {
     cli_value text, tokens, replace_first, nll, json;
     cli_value plot, figure, average;
-    cli_list policy, sinks, window, cache;
-    cli_value context, beyond;
+    grid_arguments grid;
     engine_arguments engine;
 } eval_arguments;
 

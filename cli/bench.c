@@ -127,12 +127,7 @@ static int show(const cli_call *call, const bench_session *session, const weir_e
     weir_error unshown = {0};
     weir_status status = call->json ? bench_print_json(session, call->model, failed, &unshown)
                                     : bench_print_table(session, &unshown);
-    if (failed == NULL) {
-        return status == WEIR_OK ? EXIT_DONE : report(call, &unshown);
-    }
-    cli_call words = *call;
-    words.json = false; /* it stands in the object */
-    return report(&words, failed);
+    return report_beside(call, failed, status == WEIR_OK ? NULL : &unshown);
 }
 
 static int run(cli_call *call, void *given) {

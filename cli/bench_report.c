@@ -5,8 +5,7 @@
 #include "bench_session.h"
 #include "common/words.h"
 
-/* ---- ratios -----------------------------------------------------------------------------------
- */
+/* ---- ratios ---------------------------------------------------------------------------------- */
 
 int bench_shown(const bench_session *session) { return session->done + session->partial; }
 
@@ -64,8 +63,7 @@ static double speed(const bench_phase *phase) {
     return phase->seconds > 0 ? (double)phase->tokens / phase->seconds : (double)NAN;
 }
 
-/* ---- JSON -------------------------------------------------------------------------------------
- */
+/* ---- JSON ------------------------------------------------------------------------------------ */
 
 static json_t *phase_json(const bench_phase *phase, const char *share_name, double share) {
     const weir_times *times = &phase->times;
@@ -125,8 +123,7 @@ weir_status bench_print_json(const bench_session *session, const char *model,
     return output_json(object, error);
 }
 
-/* ---- the table --------------------------------------------------------------------------------
- */
+/* ---- the table ------------------------------------------------------------------------------- */
 
 static void print_machine(const bench_session *session) {
     const weir_machine *machine = &session->machine;

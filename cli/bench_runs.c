@@ -5,8 +5,7 @@
 #include "bench_session.h"
 #include "common/interrupt.h"
 
-/* ---- planning ---------------------------------------------------------------------------------
- */
+/* ---- planning -------------------------------------------------------------------------------- */
 
 static weir_status take_times(bench_phase *phase, int64_t capacity, weir_error *error) {
     phase->capacity = capacity;
@@ -43,8 +42,7 @@ weir_status bench_plan(const bench_arguments *arguments, bench_session *session,
     return grid_walk(&arguments->grid, &arguments->engine, add_run, session, error);
 }
 
-/* ---- running ----------------------------------------------------------------------------------
- */
+/* ---- running --------------------------------------------------------------------------------- */
 
 typedef struct running {
     bench_session *session;

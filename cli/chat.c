@@ -34,8 +34,7 @@ static const cli_group groups[] = {{"Options", options, 0},
                                    {0}};
 #undef AT
 
-/* ---- the stream --------------------------------------------------------------------------------
- */
+/* ---- the stream ------------------------------------------------------------------------------ */
 
 void chat_replace(chat_session *session, weir_stream *stream) {
     while (session->depth > 0) {
@@ -100,8 +99,7 @@ static weir_status feed_system(chat_session *session, weir_error *error) {
     return status;
 }
 
-/* ---- turns -------------------------------------------------------------------------------------
- */
+/* ---- turns ----------------------------------------------------------------------------------- */
 
 static bool take_text(void *context, int32_t token, const char *text, size_t size) {
     chat_session *session = context;

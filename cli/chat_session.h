@@ -49,8 +49,7 @@ void chat_replace(chat_session *session, weir_stream *stream);
 /* A line that begins with '/'. What goes wrong is said on stderr, and the talk goes on. */
 void chat_obey(chat_session *session, const char *line);
 
-/* ---- lines --------------------------------------------------------------------------------------
- */
+/* ---- lines ----------------------------------------------------------------------------------- */
 
 typedef struct chat_lines chat_lines;
 typedef enum line_kind { LINE_TEXT, LINE_DROPPED, LINE_END } line_kind;

@@ -123,12 +123,7 @@ static int show(const cli_call *call, const eval_arguments *arguments, const eva
     weir_error unshown = {0};
     weir_status status = call->json ? eval_print_json(session, call->model, failed, &unshown)
                                     : eval_print_table(session, arguments->text.text, &unshown);
-    if (failed == NULL) {
-        return status == WEIR_OK ? EXIT_DONE : report(call, &unshown);
-    }
-    cli_call words = *call;
-    words.json = false; /* it stands in the object */
-    return report(&words, failed);
+    return report_beside(call, failed, status == WEIR_OK ? NULL : &unshown);
 }
 
 static int run(cli_call *call, void *given) {

@@ -29,8 +29,7 @@ weir_status eval_plan(const eval_arguments *arguments, eval_session *session, we
     return grid_walk(&arguments->grid, &arguments->engine, add_run, session, error);
 }
 
-/* ---- running ----------------------------------------------------------------------------------
- */
+/* ---- running --------------------------------------------------------------------------------- */
 
 typedef struct running {
     eval_session *session;

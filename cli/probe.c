@@ -51,8 +51,7 @@ static const cli_group groups[] = {{"Options", options, 0},
                                    {0}};
 #undef AT
 
-/* ---- checked before any work -------------------------------------------------------------------
- */
+/* ---- checked before any work ----------------------------------------------------------------- */
 
 static weir_status check_maps(const probe_arguments *arguments, weir_error *error) {
     const char *idle = arguments->layer.given     ? "--layer"
@@ -183,8 +182,7 @@ static weir_status prepare(const cli_call *call, probe_session *session, weir_er
     return status;
 }
 
-/* ---- work --------------------------------------------------------------------------------------
- */
+/* ---- work ------------------------------------------------------------------------------------ */
 
 /* What was asked for and is not there is said, once. */
 static void tell_few(const probe_session *session) {

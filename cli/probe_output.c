@@ -5,8 +5,7 @@
 #include "common/words.h"
 #include "probe_session.h"
 
-/* ---- CSV --------------------------------------------------------------------------------------
- */
+/* ---- CSV ------------------------------------------------------------------------------------- */
 
 static weir_status write_map(probe_session *session, int32_t layer, int32_t head,
                              weir_error *error) {
@@ -43,8 +42,7 @@ weir_status probe_write_csv(probe_session *session, weir_error *error) {
     return status;
 }
 
-/* ---- JSON -------------------------------------------------------------------------------------
- */
+/* ---- JSON ------------------------------------------------------------------------------------ */
 
 static json_t *json_numbers(const double *numbers, int64_t count) {
     json_t *array = json_array();
@@ -128,8 +126,7 @@ weir_status probe_print_json(const probe_session *session, const char *model, we
     return output_json(object, error);
 }
 
-/* ---- a table ----------------------------------------------------------------------------------
- */
+/* ---- a table --------------------------------------------------------------------------------- */
 
 static void print_firsts(const double first[WEIR_PROBE_FIRST]) {
     for (int i = 0; i < WEIR_PROBE_FIRST; i++) {

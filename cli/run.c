@@ -54,8 +54,7 @@ static const cli_group groups[] = {{"Options", options, 0},
                                    {0}};
 #undef AT
 
-/* ---- checks ------------------------------------------------------------------------------------
- */
+/* ---- checks ---------------------------------------------------------------------------------- */
 
 static weir_status check_questions(const run_arguments *arguments, weir_error *error) {
     if (arguments->ask.given != arguments->every.given) {
@@ -158,8 +157,7 @@ static weir_status check_dense(const run_session *session, weir_stream_options *
     return status;
 }
 
-/* ---- the stream --------------------------------------------------------------------------------
- */
+/* ---- the stream ------------------------------------------------------------------------------ */
 
 static weir_status create_stream(run_session *session, weir_stream_options *stream,
                                  weir_error *error) {
@@ -213,8 +211,7 @@ static weir_status open_stream(run_session *session, weir_error *error) {
     return status == WEIR_OK ? weir_stream_set_sampling(session->stream, &sampling, error) : status;
 }
 
-/* ---- the order of things -----------------------------------------------------------------------
- */
+/* ---- the order of things --------------------------------------------------------------------- */
 
 static weir_status generate_text(run_session *session, weir_error *error) {
     const run_arguments *arguments = session->arguments;

@@ -12,8 +12,7 @@
 
 #define ANSWER_TOKENS 64 /* of one answer, at most, unless --answer says otherwise */
 
-/* ---- questions ---------------------------------------------------------------------------------
- */
+/* ---- questions ------------------------------------------------------------------------------- */
 
 typedef struct answering {
     token_list tokens;
@@ -91,8 +90,7 @@ static weir_status ask_after_line(run_session *session, weir_error *error) {
     return ask(session, error);
 }
 
-/* ---- feeding -----------------------------------------------------------------------------------
- */
+/* ---- feeding --------------------------------------------------------------------------------- */
 
 /* Feed a piece of any size. Where lines matter (a question every so many, messages that leave as a
  * whole) it is cut at their ends, which never depends on how the text arrived. */

@@ -13,8 +13,7 @@ bool run_json_lines(const run_session *session) {
     return session->call->json && (arguments->n.count < 0 || arguments->ask.given);
 }
 
-/* ---- statistics --------------------------------------------------------------------------------
- */
+/* ---- statistics ------------------------------------------------------------------------------ */
 
 static void excerpt_add(run_excerpt *excerpt, const char *text, size_t size) {
     if (size > EXCERPT_MAX) {
@@ -68,8 +67,7 @@ static void print_stats(run_session *session) {
     session->stats_at = now;
 }
 
-/* ---- text --------------------------------------------------------------------------------------
- */
+/* ---- text ------------------------------------------------------------------------------------ */
 
 static weir_status write_json_line(run_session *session, int32_t token, const char *text,
                                    size_t size, weir_error *error) {
@@ -138,8 +136,7 @@ weir_status run_print_answer(run_session *session, const weir_stream_state *aske
     return output_flush(error);
 }
 
-/* ---- the end -----------------------------------------------------------------------------------
- */
+/* ---- the end --------------------------------------------------------------------------------- */
 
 static double rate(int64_t tokens, double seconds) {
     return tokens > 0 && seconds > 0 ? (double)tokens / seconds : (double)NAN;

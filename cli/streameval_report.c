@@ -57,8 +57,7 @@ const char *streameval_meaning(const weir_streameval_result *result) {
                  "(searching the text that went by) is for that.";
 }
 
-/* ---- for people ------------------------------------------------------------------------------
- */
+/* ---- for people ------------------------------------------------------------------------------ */
 
 static void print_score(weir_streameval_score score) {
     double low, high;
@@ -110,8 +109,7 @@ weir_status streameval_print_table(const streameval_session *session, weir_error
     return output_flush(error);
 }
 
-/* ---- for programs ----------------------------------------------------------------------------
- */
+/* ---- for programs ---------------------------------------------------------------------------- */
 
 /* {"questions", "correct", "accuracy", "low", "high"}; null where nothing was asked */
 static json_t *score_json(weir_streameval_score score) {
@@ -188,8 +186,7 @@ weir_status streameval_write_csv(const streameval_session *session, const char *
     return status;
 }
 
-/* ---- the figure ------------------------------------------------------------------------------
- */
+/* ---- the figure ------------------------------------------------------------------------------ */
 
 /* Accuracy by distance in percent, nearest first: points are joined in their order. */
 typedef struct curve {

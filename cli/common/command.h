@@ -49,5 +49,8 @@ enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_INTERRUPTED = 130 };
  * empty message says nothing: the reader of stdout has gone. Returns the exit status: usage for
  * what the caller asked wrongly, and for a limit met before work began. */
 int report(const cli_call *call, const weir_error *error);
+/* The same after what there is has been shown. `failed`: why the work ended early (with --json it
+ * stands in the object that was printed), or NULL; `unshown`: why showing failed, or NULL. */
+int report_beside(const cli_call *call, const weir_error *failed, const weir_error *unshown);
 
 #endif

@@ -112,8 +112,7 @@ weir_status input_read(const char *path, byte_buffer *out, weir_error *error) {
     return status;
 }
 
-/* ---- tokens -----------------------------------------------------------------------------------
- */
+/* ---- tokens ---------------------------------------------------------------------------------- */
 
 static weir_status take_tokens(void *context, const int32_t *tokens, int64_t count) {
     token_list *list = context;

@@ -93,8 +93,7 @@ json_t *json_word(const char *text) { return json_text(text, strlen(text)); }
 
 json_t *json_number(double x) { return isfinite(x) ? json_real(x) : json_null(); }
 
-/* ---- files ------------------------------------------------------------------------------------
- */
+/* ---- files ----------------------------------------------------------------------------------- */
 
 weir_status output_check_path(const char *path, weir_error *error) {
     struct stat info;

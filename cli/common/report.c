@@ -36,3 +36,10 @@ int report(const cli_call *call, const weir_error *error) {
     }
     return exit_status(call, error->status);
 }
+
+int report_beside(const cli_call *call, const weir_error *failed, const weir_error *unshown) {
+    if (failed == NULL) return unshown == NULL ? EXIT_DONE : report(call, unshown);
+    cli_call words = *call;
+    words.json = false; /* it stands in the object */
+    return report(&words, failed);
+}

@@ -65,7 +65,7 @@ static int32_t leader_of(const wr_cache_shape *shape, int32_t layer) {
     return leader;
 }
 
-static int32_t count_groups(const wr_cache_shape *shape) {
+int32_t wr_cache_count_groups(const wr_cache_shape *shape) {
     int32_t count = 0;
     for (int32_t layer = 0; layer < shape->layers; layer++)
         count += leader_of(shape, layer) == layer;
@@ -122,7 +122,7 @@ static void lay_groups(wr_arena *arena, wr_cache *cache, const wr_cache_options 
 
 wr_cache *wr_cache_layout(wr_arena *arena, const wr_cache_options *options) {
     const wr_cache_shape *shape = &options->shape;
-    int32_t group_count = count_groups(shape);
+    int32_t group_count = wr_cache_count_groups(shape);
     int64_t starts = options->by_message ? options->recent + options->chunk : 0;
     wr_cache *cache = wr_arena_take(arena, 1, sizeof *cache);
     wr_cache_group *groups = wr_arena_take(arena, (size_t)group_count, sizeof *groups);

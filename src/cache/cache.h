@@ -97,6 +97,7 @@ int64_t wr_cache_position(const wr_cache *cache, int64_t t);
 
 /* --- Views ------------------------------------------------------------------------------------ */
 
+int32_t wr_cache_count_groups(const wr_cache_shape *shape); /* as a cache of this shape has */
 int32_t wr_cache_groups(const wr_cache *cache);
 int32_t wr_cache_group_of(const wr_cache *cache, int32_t layer);
 /* No view has more runs, pinned and recent together. */

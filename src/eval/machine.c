@@ -19,8 +19,7 @@
 
 enum { THREADS_MAX = 256, MEGABYTE = 1000000, MEGABYTES = 512, PIECE = 4, PEAK_CALLS = 1 };
 
-/* ---- pieces of work, all threads at once ------------------------------------------------------
- */
+/* ---- pieces of work, all threads at once ----------------------------------------------------- */
 
 typedef struct crew {
     /* One thread's part of piece number `piece`. */
@@ -127,8 +126,7 @@ static double fastest(crew *team, double seconds) {
     return best;
 }
 
-/* ---- reading ----------------------------------------------------------------------------------
- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 typedef uint64_t line __attribute__((vector_size(64), aligned(8)));
 
@@ -174,8 +172,7 @@ static weir_status measure_reading(crew *team, double seconds, weir_machine *out
     return WEIR_OK;
 }
 
-/* ---- computing --------------------------------------------------------------------------------
- */
+/* ---- computing ------------------------------------------------------------------------------- */
 
 static void compute_part(const crew *team, int64_t piece, int worker) {
     (void)piece;
@@ -202,8 +199,7 @@ float wr_peak_scalar(void) {
     return sums[0];
 }
 
-/* ---- levels -----------------------------------------------------------------------------------
- */
+/* ---- levels ---------------------------------------------------------------------------------- */
 
 static bool has_scalar(void) { return true; }
 

@@ -392,8 +392,7 @@ weir_status weir_streameval_count(const weir_model *model, const weir_streameval
     return evaluate(model, NULL, options, &unused, tokens, error);
 }
 
-/* ---- distances and intervals ------------------------------------------------------------------
- */
+/* ---- distances and intervals ----------------------------------------------------------------- */
 
 /* Shares of the window: the middle, both sides of its border, and far outside. */
 static const double shares[] = {0.1, 0.25, 0.5, 0.75, 0.9, 1.1, 1.5, 2, 4};

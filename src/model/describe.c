@@ -13,8 +13,7 @@ static const char *family_key(const weir_model *model, const char *suffix, char 
     return key;
 }
 
-/* --- Survey: what info can say of any file ------------------------------------------------------
- */
+/* --- Survey: what info can say of any file ---------------------------------------------------- */
 
 static int64_t survey_int(const weir_model *model, const char *suffix, int64_t otherwise) {
     char key[KEY_BYTES];
@@ -43,8 +42,7 @@ void wr_model_survey(weir_model *model) {
     info->vocabulary = vocabulary_size(model);
 }
 
-/* --- Describe: the numbers that the engine computes with ----------------------------------------
- */
+/* --- Describe: the numbers that the engine computes with -------------------------------------- */
 
 static weir_status require_int(weir_model *model, const char *suffix, int64_t low, int64_t high,
                                int64_t otherwise, int64_t *out, weir_error *error) {

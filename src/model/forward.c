@@ -53,26 +53,16 @@ static int64_t scratch_floats(const weir_model *m) {
     return (larger(wr_matmul_scratch(columns), attention) + 31) / 16 * 16;
 }
 
-/* Groups of layers with equal windows, as the cache makes them. */
-static int32_t count_groups(const weir_model *m) {
-    int32_t groups = 0;
-    for (int32_t layer = 0; m->layer_windows && layer < m->layers; layer++) {
-        int32_t leader = 0;
-        while (m->layer_windows[leader] != m->layer_windows[layer]) leader++;
-        groups += leader == layer;
-    }
-    return m->layer_windows ? groups : 1;
-}
-
 wr_forward *wr_forward_layout(wr_arena *arena, const weir_model *model, int64_t chunk, int threads,
-                              int32_t max_runs) {
+                              const wr_cache_options *cache) {
     wr_forward *forward = wr_arena_take(arena, 1, sizeof *forward);
     wr_forward measured;
     wr_forward *f = forward ? forward : &measured; /* one list of takes for both passes */
     size_t rows = (size_t)chunk;
     size_t width = (size_t)model->width;
     size_t query = (size_t)model->heads * (size_t)model->key_dim;
-    size_t groups = (size_t)count_groups(model);
+    size_t groups = (size_t)wr_cache_count_groups(&cache->shape);
+    int32_t max_runs = wr_cache_max_runs(cache);
     f->model = model;
     f->chunk = chunk;
     f->max_runs = max_runs;
@@ -129,8 +119,7 @@ static void run(wr_forward *f, int64_t items, int64_t work, wr_task task, void *
     wr_threads_run(f->threads, items, grain > 0 ? grain : 1, task, context);
 }
 
-/* --- Linear: up to three products of the same rows ----------------------------------------------
- */
+/* --- Linear: up to three products of the same rows -------------------------------------------- */
 
 typedef struct product {
     const wr_linear *linear;
@@ -236,8 +225,7 @@ static void activation_task(void *context, int64_t begin, int64_t end, int worke
     }
 }
 
-/* --- Positions and views, once per chunk --------------------------------------------------------
- */
+/* --- Positions and views, once per chunk ------------------------------------------------------ */
 
 static void place_task(void *context, int64_t begin, int64_t end, int worker) {
     wr_forward *f = context;

@@ -25,9 +25,10 @@ typedef struct wr_forward wr_forward;
 /* Rows of logits computed together at most: enough to share the reading of the head. */
 #define WR_LOGIT_ROWS 32
 
-/* Scratch for chunks of up to `chunk` tokens and `threads` workers. NULL while measuring. */
+/* Scratch for chunks of up to `chunk` tokens, `threads` workers, and caches made with `cache`. NULL
+ * while measuring. */
 wr_forward *wr_forward_layout(wr_arena *arena, const weir_model *model, int64_t chunk, int threads,
-                              int32_t max_runs);
+                              const wr_cache_options *cache);
 
 /* The workers that compute (at most as many as at layout); borrowed. */
 void wr_forward_use_threads(wr_forward *forward, wr_threads *threads);

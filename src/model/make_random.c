@@ -29,8 +29,7 @@ weir_random_model weir_random_model_default(void) {
     };
 }
 
-/* ---- what may be asked for ---------------------------------------------------------------------
- */
+/* ---- what may be asked for ------------------------------------------------------------------- */
 
 /* The shape with its defaults in place. */
 typedef struct random_shape {
@@ -132,8 +131,7 @@ static weir_status check_shape(const weir_random_model *asked, random_shape *out
     return check_blocks(out, error);
 }
 
-/* ---- the vocabulary ----------------------------------------------------------------------------
- */
+/* ---- the vocabulary -------------------------------------------------------------------------- */
 
 enum { UNKNOWN, BOS, EOS, FIRST_BYTE, FIRST_PIECE = FIRST_BYTE + 256 };
 enum { TYPE_NORMAL = 1, TYPE_UNKNOWN = 2, TYPE_CONTROL = 3, TYPE_BYTE = 6 };
@@ -237,8 +235,7 @@ static weir_status put_vocabulary(wr_gguf_writer *writer, int64_t size, weir_err
     return status;
 }
 
-/* ---- keys and tensors --------------------------------------------------------------------------
- */
+/* ---- keys and tensors ------------------------------------------------------------------------ */
 
 static void put_keys(wr_gguf_writer *writer, const random_shape *shape) {
     const weir_random_model *asked = &shape->asked;

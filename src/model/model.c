@@ -6,8 +6,7 @@
 
 #include "text/tokenizer.h"
 
-/* --- Strings and figures for info ---------------------------------------------------------------
- */
+/* --- Strings and figures for info ------------------------------------------------------------- */
 
 static wr_string metadata_string(const wr_gguf *gguf, const char *key) {
     wr_string value = {"", 0};

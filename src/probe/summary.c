@@ -22,8 +22,7 @@ double weir_probe_cell(const weir_probe *probe, int32_t layer, int32_t head, int
                  probe->map_seen[wr_probe_seen_at(probe, layer, row, column)]);
 }
 
-/* --- The first tokens ---------------------------------------------------------------------------
- */
+/* --- The first tokens ------------------------------------------------------------------------- */
 
 /* A range of numbers: one, or all `count` of them where `which` is -1. */
 typedef struct range {

@@ -63,8 +63,7 @@ void wr_sampler_forget(wr_sampler *sampler, int64_t count) {
     wr_history_forget(&sampler->history, count);
 }
 
-/* ---- drawing ----------------------------------------------------------------------------------
- */
+/* ---- drawing --------------------------------------------------------------------------------- */
 
 static weir_status check_logits(const wr_sampler *s, const float *logits, int64_t index,
                                 weir_error *error) {
@@ -149,8 +148,7 @@ weir_status wr_sampler_draw(wr_sampler *sampler, const float *logits, int64_t in
     return WEIR_OK;
 }
 
-/* ---- the state elsewhere ----------------------------------------------------------------------
- */
+/* ---- the state elsewhere --------------------------------------------------------------------- */
 
 void wr_sampler_copy(wr_sampler *to, const wr_sampler *from) {
     assert(to->n_vocab == from->n_vocab);

@@ -10,8 +10,7 @@
 
 #include "stream/stream_private.h"
 
-/* --- What is remembered of the tokens -----------------------------------------------------------
- */
+/* --- What is remembered of the tokens --------------------------------------------------------- */
 
 int64_t wr_past_history_begin(const wr_past *past) {
     int64_t begin = past->index - past->history_size;
@@ -65,8 +64,7 @@ static void tell_evicted(const weir_stream *stream, int64_t first, int64_t end) 
     if (stream->evicted && first < end) stream->evicted(stream->evicted_context, first, end);
 }
 
-/* --- Recompute: the window again from nothing ---------------------------------------------------
- */
+/* --- Recompute: the window again from nothing ------------------------------------------------- */
 
 /* The cache becomes the window of the last token, at positions 0 ... W - 1. */
 static weir_status recompute_window(weir_stream *stream, weir_error *error) {
@@ -110,8 +108,7 @@ static weir_status note_recompute(weir_stream *stream, const int32_t *tokens, in
     return WEIR_OK;
 }
 
-/* --- The last token's hidden state --------------------------------------------------------------
- */
+/* --- The last token's hidden state ------------------------------------------------------------ */
 
 weir_status wr_stream_ready(weir_stream *stream, weir_error *error) {
     wr_past *past = &stream->past;
@@ -138,8 +135,7 @@ void wr_stream_skip_to(weir_stream *stream, int64_t index) {
     stream->past.hidden_ready = stream->logits_ready = false;
 }
 
-/* --- Feeding tokens -----------------------------------------------------------------------------
- */
+/* --- Feeding tokens --------------------------------------------------------------------------- */
 
 static weir_status check_tokens(const weir_stream *stream, const int32_t *tokens, int64_t count,
                                 weir_error *error) {
@@ -254,8 +250,7 @@ weir_status weir_stream_feed_tokens(weir_stream *stream, const int32_t *tokens, 
     return weir_stream_feed_scored(stream, tokens, count, NULL, NULL, error);
 }
 
-/* --- Feeding text -------------------------------------------------------------------------------
- */
+/* --- Feeding text ----------------------------------------------------------------------------- */
 
 static weir_status feed_pending(weir_stream *stream, weir_error *error) {
     int64_t count = stream->pending_count;

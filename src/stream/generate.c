@@ -47,8 +47,7 @@ weir_status weir_stream_next(weir_stream *stream, int32_t *token, weir_error *er
 
 weir_generate weir_generate_default(void) { return (weir_generate){.stop_at_end = true}; }
 
-/* --- Text of generated tokens -------------------------------------------------------------------
- */
+/* --- Text of generated tokens ----------------------------------------------------------------- */
 
 typedef struct writer {
     weir_stream *stream;

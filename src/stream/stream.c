@@ -49,8 +49,7 @@ static void lay_stream(wr_arena *arena, const weir_model *model, const wr_settin
     size_t vocabulary = (size_t)model->vocabulary;
     wr_cache_options cache = wr_settings_cache(model, settings);
     wr_past_layout(arena, model, settings, &stream->past);
-    stream->forward = wr_forward_layout(arena, model, settings->chunk, settings->threads,
-                                        wr_cache_max_runs(&cache));
+    stream->forward = wr_forward_layout(arena, model, settings->chunk, settings->threads, &cache);
     stream->logits = wr_arena_take(arena, vocabulary, sizeof *stream->logits);
     stream->rows = wr_arena_take(arena, vocabulary * (size_t)WR_LOGIT_ROWS, sizeof *stream->rows);
     stream->pending = wr_arena_take(arena, (size_t)settings->chunk, sizeof *stream->pending);

@@ -39,8 +39,7 @@ typedef struct merger {
 
 static void *layout(wr_arena *arena) { return wr_arena_take(arena, 1, sizeof(merger)); }
 
-/* ---- the heap of pairs ------------------------------------------------------------------------
- */
+/* ---- the heap of pairs ----------------------------------------------------------------------- */
 
 static bool before(const merger *m, int32_t a, int32_t b) {
     float left = m->vocab->scores[m->symbols[a].pair];
@@ -81,8 +80,7 @@ static void leave_heap(merger *m, int32_t s) {
     settle(m, place);
 }
 
-/* ---- merging ----------------------------------------------------------------------------------
- */
+/* ---- merging --------------------------------------------------------------------------------- */
 
 static int32_t find_plain(const merger *m, int32_t at, int32_t size) {
     int32_t token = wr_vocab_find(m->vocab, m->text + at, (size_t)size);
@@ -119,8 +117,7 @@ static void merge_best(merger *m) {
     pair_up(m, left->prev);
 }
 
-/* ---- the ends of the way ----------------------------------------------------------------------
- */
+/* ---- the ends of the way --------------------------------------------------------------------- */
 
 static int32_t add_symbol(merger *m, int32_t count, int32_t at, const void *bytes, size_t size) {
     memcpy(m->text + at, bytes, size);
@@ -227,8 +224,7 @@ static size_t decode(const wr_vocab *vocab, int32_t token, char *out) {
     return size;
 }
 
-/* ---- what the file must give ------------------------------------------------------------------
- */
+/* ---- what the file must give ----------------------------------------------------------------- */
 
 static bool has_inner_mark(wr_string piece) {
     const uint8_t *bytes = (const uint8_t *)piece.data;

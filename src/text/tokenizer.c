@@ -67,8 +67,7 @@ void wr_tokenizer_reset(wr_tokenizer *tokenizer, bool prefix) {
 
 size_t wr_tokenizer_held(const wr_tokenizer *tokenizer) { return tokenizer->size; }
 
-/* ---- tokens that leave ------------------------------------------------------------------------
- */
+/* ---- tokens that leave ----------------------------------------------------------------------- */
 
 static weir_status emit_batch(wr_tokenizer *t, const sink *out) {
     size_t count = t->batch;
@@ -91,8 +90,7 @@ static weir_status end_segment(wr_tokenizer *t, size_t begin, size_t end, const 
     return WEIR_OK;
 }
 
-/* ---- decisions --------------------------------------------------------------------------------
- */
+/* ---- decisions ------------------------------------------------------------------------------- */
 
 typedef enum step_kind { STEP_WAIT, STEP_LITERAL, STEP_CHARACTER } step_kind;
 
@@ -184,8 +182,7 @@ weir_status wr_tokenizer_flush(wr_tokenizer *tokenizer, wr_token_emit emit, void
     return finish(tokenizer, scan(tokenizer, true, &out), &out);
 }
 
-/* ---- the state elsewhere ----------------------------------------------------------------------
- */
+/* ---- the state elsewhere --------------------------------------------------------------------- */
 
 /* `at` need not be kept: what was decided without a border is decided the same way again. */
 

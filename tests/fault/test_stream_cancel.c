@@ -19,10 +19,7 @@
 
 enum { LONG = 400000 };
 
-static random_model tiny;
-
-/* --- Cancelled from another thread --------------------------------------------------------------
- */
+/* --- Cancelled from another thread ------------------------------------------------------------ */
 
 typedef struct canceller {
     weir_stream *stream;
@@ -78,8 +75,7 @@ static void test_cancelled_feed(void **state) {
     check_cancelled_feed(options);
 }
 
-/* --- Cancelled before it begins -----------------------------------------------------------------
- */
+/* --- Cancelled before it begins --------------------------------------------------------------- */
 
 static void test_cancelled_before(void **state) {
     (void)state;
@@ -150,8 +146,7 @@ static void test_cancelled_recompute(void **state) {
     weir_stream_destroy(fresh);
 }
 
-/* --- Forks at the same time ---------------------------------------------------------------------
- */
+/* --- Forks at the same time ------------------------------------------------------------------- */
 
 typedef struct runner {
     weir_stream *stream;
@@ -268,23 +263,10 @@ static void test_not_a_number(void **state) {
     }
 }
 
-static int set_up(void **state) {
-    (void)state;
-    weir_random_model shape = random_tiny();
-    random_model_open(&tiny, &shape, NULL);
-    return 0;
-}
-
-static int tear_down(void **state) {
-    (void)state;
-    random_model_close(&tiny);
-    return 0;
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_cancelled_feed),  cmocka_unit_test(test_cancelled_before),
         cmocka_unit_test(test_cancelled_flush), cmocka_unit_test(test_cancelled_recompute),
         cmocka_unit_test(test_forks_at_once),   cmocka_unit_test(test_not_a_number)};
-    return cmocka_run_group_tests_name("interruptions", tests, set_up, tear_down);
+    return cmocka_run_group_tests_name("interruptions", tests, tiny_set_up, tiny_tear_down);
 }

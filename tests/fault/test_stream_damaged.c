@@ -16,7 +16,6 @@
 
 enum { MOST = 1 << 16, CAP = 8 << 20, HOSTILE = 4000 };
 
-static random_model tiny;
 static char path[64];
 
 typedef struct saved_file {
@@ -24,8 +23,7 @@ typedef struct saved_file {
     size_t size;
 } saved_file;
 
-/* --- An allocator with a ceiling ----------------------------------------------------------------
- */
+/* --- An allocator with a ceiling -------------------------------------------------------------- */
 
 static size_t live;
 
@@ -45,8 +43,7 @@ static void capped_release(void *context, void *memory, size_t size) {
 
 static const weir_allocator capped = {.allocate = capped_allocate, .release = capped_release};
 
-/* --- Files --------------------------------------------------------------------------------------
- */
+/* --- Files ------------------------------------------------------------------------------------ */
 
 /* Over the old bytes: emptying a file first makes some systems wait for the disk at every close. */
 static void write_file(const uint8_t *bytes, size_t size) {
@@ -108,8 +105,7 @@ static weir_stream *make(int kind, weir_policy *policy) {
     return stream;
 }
 
-/* --- Refused ------------------------------------------------------------------------------------
- */
+/* --- Refused ---------------------------------------------------------------------------------- */
 
 static void check_refused_file(const char *what, size_t at) {
     weir_error error = {.message = ""};
@@ -196,8 +192,7 @@ static void test_versions(void **state) {
     assert_refused(load(&stream, &error), WEIR_MISMATCH, &error, "another model");
 }
 
-/* --- Hostile ------------------------------------------------------------------------------------
- */
+/* --- Hostile ---------------------------------------------------------------------------------- */
 
 static uint64_t draws;
 static uint32_t draw(uint32_t below) {

@@ -11,11 +11,9 @@
 
 #include "support/random_model.h"
 
-static random_model tiny;
 static char path[64];
 
-/* --- Opening and creating -----------------------------------------------------------------------
- */
+/* --- Opening and creating --------------------------------------------------------------------- */
 
 static void test_model_open(void **state) {
     (void)state;
@@ -69,8 +67,7 @@ static void test_create(void **state) {
     }
 }
 
-/* --- Calls on a stream that lives ---------------------------------------------------------------
- */
+/* --- Calls on a stream that lives ------------------------------------------------------------- */
 
 typedef weir_status (*attempt)(weir_stream *stream, weir_error *error);
 

@@ -175,8 +175,7 @@ static void compare(const char *model_path, const char *cpu) {
     weir_model_close(model);
 }
 
-/* --- The two models -----------------------------------------------------------------------------
- */
+/* --- The two models --------------------------------------------------------------------------- */
 
 static const char *levels[] = {"scalar", NULL}; /* NULL: the best of this machine */
 

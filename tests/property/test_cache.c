@@ -121,8 +121,7 @@ static void naive_attend(const naive *n, bool by_message, int64_t layer_window, 
     for (int i = 0; i < DIM; i++) out[i] /= total;
 }
 
-/* --- The cache under test -----------------------------------------------------------------------
- */
+/* --- The cache under test --------------------------------------------------------------------- */
 
 typedef struct subject {
     naive past;
@@ -250,8 +249,7 @@ static void feed(world *w, subject *s, int64_t count) {
     assert_int_equal(evicted_to, naive_first(past, w->options.by_message, past->length - 1));
 }
 
-/* --- Operations ---------------------------------------------------------------------------------
- */
+/* --- Operations ------------------------------------------------------------------------------- */
 
 static void do_pin(subject *s, const wr_kernels *kernels) {
     naive *past = &s->past;

@@ -66,8 +66,7 @@ static void test_refusals(void **state) {
     assert_int_equal(wr_rope_init(&rope, 0, WR_ROTARY_HALVES, 1e4, 1, NULL, &error), WEIR_OK);
 }
 
-/* --- Far positions ------------------------------------------------------------------------------
- */
+/* --- Far positions ---------------------------------------------------------------------------- */
 
 static int32_t tokens[TOKENS + 1];
 

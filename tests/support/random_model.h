@@ -73,6 +73,22 @@ static inline void random_model_close(random_model *made) {
     made->model = NULL;
 }
 
+/* The tiny model that the tests of one program share, as cmocka's group set-up and tear-down. */
+static random_model tiny;
+
+static inline int tiny_set_up(void **state) {
+    (void)state;
+    weir_random_model shape = random_tiny();
+    random_model_open(&tiny, &shape, NULL);
+    return 0;
+}
+
+static inline int tiny_tear_down(void **state) {
+    (void)state;
+    random_model_close(&tiny);
+    return 0;
+}
+
 /* Token `index` of the text that all tests feed: no control token. */
 static inline int32_t random_token(int64_t index) {
     uint32_t block[4];

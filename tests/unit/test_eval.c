@@ -16,7 +16,6 @@
 
 enum { TOKENS = 150, WINDOW = 20, SINKS = 3, CUT = 23 };
 
-static random_model tiny;
 static int32_t text[TOKENS];
 
 typedef struct scores {

@@ -14,12 +14,10 @@
 #include "support/random_model.h"
 #include "support/vocab_sample.h"
 
-static random_model tiny;
 static uint8_t original[1 << 20];
 static size_t original_size;
 
-/* --- Files with one thing wrong -----------------------------------------------------------------
- */
+/* --- Files with one thing wrong --------------------------------------------------------------- */
 
 /* The file with `from` replaced by `to` (of equal size) `skip` bytes after the first `anchor`. */
 static void patched(char path[64], const char *anchor, size_t skip, const void *to, size_t size) {
@@ -153,8 +151,7 @@ static void test_shapes(void **state) {
     }
 }
 
-/* --- Observing ----------------------------------------------------------------------------------
- */
+/* --- Observing -------------------------------------------------------------------------------- */
 
 typedef struct seen {
     int calls[5];

@@ -116,8 +116,7 @@ static void spans_leave_out_what_cannot_be_shown(void **state) {
     assert_true(span.low == 2 && span.high == 2);
 }
 
-/* ---- reduction --------------------------------------------------------------------------------
- */
+/* ---- reduction ------------------------------------------------------------------------------- */
 
 enum { MANY = 1000000, COLUMNS = 500 };
 

@@ -37,8 +37,7 @@ static void add(weir_probe *probe, int64_t first, int64_t count) {
     must(weir_probe_add(probe, tokens, count, &error), &error);
 }
 
-/* --- A second look at the same tokens -----------------------------------------------------------
- */
+/* --- A second look at the same tokens --------------------------------------------------------- */
 
 typedef struct rows {
     int64_t columns;
@@ -83,8 +82,7 @@ static void look_away(look *at) {
     free(at->hidden.data);
 }
 
-/* --- One sample ---------------------------------------------------------------------------------
- */
+/* --- One sample ------------------------------------------------------------------------------- */
 
 typedef struct retention {
     int64_t sinks, window, layer_window;
@@ -180,8 +178,7 @@ static void test_layer_window(void **state) {
     model = whole;
 }
 
-/* --- Columns and kinds --------------------------------------------------------------------------
- */
+/* --- Columns and kinds ------------------------------------------------------------------------ */
 
 /* The position in the cache of every key that is seen, and nothing else. */
 static void test_positions(void **state) {
@@ -274,8 +271,7 @@ static void test_selection(void **state) {
     for (int i = 0; i < 3; i++) weir_probe_destroy(probes[i]);
 }
 
-/* --- Means --------------------------------------------------------------------------------------
- */
+/* --- Means ------------------------------------------------------------------------------------ */
 
 static bool near(double a, double b) {
     return (isnan(a) && isnan(b)) || fabs(a - b) <= 1e-12 * (1 + fabs(b));

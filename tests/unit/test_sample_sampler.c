@@ -32,8 +32,7 @@ static wr_sampler *make_sampler(wr_arena *arena, int32_t n_vocab) {
     return wr_sampler_layout(arena, n_vocab);
 }
 
-/* ---- the naive model --------------------------------------------------------------------------
- */
+/* ---- the naive model ------------------------------------------------------------------------- */
 
 typedef struct option {
     double logit, p, distance;
@@ -113,8 +112,7 @@ static void naive_probabilities(const weir_sampling *r, const float *logits, con
     for (int32_t i = 0; i < kept; i++) p[o[i].token] = o[i].p;
 }
 
-/* ---- the tests --------------------------------------------------------------------------------
- */
+/* ---- the tests ------------------------------------------------------------------------------- */
 
 /* Logits on a coarse grid, so that there are many ties, some tokens impossible. */
 static void random_logits(dice *d, float *logits) {
@@ -332,8 +330,7 @@ static void extremes_still_draw(void **state) {
     wr_arena_release(&arena, NULL);
 }
 
-/* ---- history ----------------------------------------------------------------------------------
- */
+/* ---- history --------------------------------------------------------------------------------- */
 
 static double penalised(double logit, int32_t token, const int32_t *list, int64_t listed,
                         int32_t window) {
@@ -416,8 +413,7 @@ static void history_is_bounded(void **state) {
     wr_arena_release(&arena, NULL);
 }
 
-/* ---- save, load, copy, check ------------------------------------------------------------------
- */
+/* ---- save, load, copy, check ----------------------------------------------------------------- */
 
 static void require_same(wr_sampler *a, wr_sampler *b, dice *d) {
     for (int64_t i = 0; i < 40; i++) {

@@ -12,8 +12,6 @@
 
 #include "support/random_model.h"
 
-static random_model tiny;
-
 /* Every kind of stream, for what must hold under all of them. */
 static int make_options(weir_stream_options *list) {
     int count = 0;
@@ -323,19 +321,6 @@ static void test_mark_before_pin(void **state) {
 
 /* --- Set-up ----------------------------------------------------------------------------------- */
 
-static int set_up(void **state) {
-    (void)state;
-    weir_random_model shape = random_tiny();
-    random_model_open(&tiny, &shape, NULL);
-    return 0;
-}
-
-static int tear_down(void **state) {
-    (void)state;
-    random_model_close(&tiny);
-    return 0;
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_pin_is_as_always),
                                        cmocka_unit_test(test_pin_refusals),
@@ -345,5 +330,5 @@ int main(void) {
                                        cmocka_unit_test(test_mark),
                                        cmocka_unit_test(test_mark_of_another),
                                        cmocka_unit_test(test_mark_before_pin)};
-    return cmocka_run_group_tests_name("pins, forks and marks", tests, set_up, tear_down);
+    return cmocka_run_group_tests_name("pins, forks and marks", tests, tiny_set_up, tiny_tear_down);
 }

@@ -10,8 +10,6 @@
 
 #include "support/random_model.h"
 
-static random_model tiny;
-
 static const char text[] =
     "Once upon a time there was a weir in a river; the water went over it, and over it, without "
     "end.  Two  spaces, na\xC3\xAFve caf\xC3\xA9, \xE6\xBC\xA2\xE5\xAD\x97, \xF0\x9F\x98\x80!\n\n"
@@ -19,8 +17,7 @@ static const char text[] =
 
 static weir_stream_options plain(void) { return stream_options(WEIR_SINK, 4, 252); }
 
-/* --- Text ---------------------------------------------------------------------------------------
- */
+/* --- Text ------------------------------------------------------------------------------------- */
 
 static weir_status count_tokens(void *context, const int32_t *tokens, int64_t count) {
     (void)tokens;
@@ -133,8 +130,7 @@ static void test_held_text(void **state) {
     weir_stream_destroy(whole);
 }
 
-/* --- Tokens -------------------------------------------------------------------------------------
- */
+/* --- Tokens ----------------------------------------------------------------------------------- */
 
 static weir_status stop_at(void *context, int64_t index, const float *logits, int32_t n_vocab) {
     (void)logits;
@@ -202,8 +198,7 @@ static void test_dense_is_full(void **state) {
     weir_stream_destroy(stream);
 }
 
-/* --- What was evicted ---------------------------------------------------------------------------
- */
+/* --- What was evicted ------------------------------------------------------------------------- */
 
 typedef struct told {
     int64_t next; /* everything before was told */
@@ -266,23 +261,10 @@ static void test_evicted(void **state) {
     check_evicted(dense, 10, false);
 }
 
-static int set_up(void **state) {
-    (void)state;
-    weir_random_model shape = random_tiny();
-    random_model_open(&tiny, &shape, NULL);
-    return 0;
-}
-
-static int tear_down(void **state) {
-    (void)state;
-    random_model_close(&tiny);
-    return 0;
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_pieces),        cmocka_unit_test(test_bos),
         cmocka_unit_test(test_held_text),     cmocka_unit_test(test_refused_tokens),
         cmocka_unit_test(test_dense_is_full), cmocka_unit_test(test_evicted)};
-    return cmocka_run_group_tests_name("feeding", tests, set_up, tear_down);
+    return cmocka_run_group_tests_name("feeding", tests, tiny_set_up, tiny_tear_down);
 }

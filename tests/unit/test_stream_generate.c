@@ -14,10 +14,7 @@
 
 enum { FIRST_BYTE = 3, EOS = 2 }; /* as random models have them */
 
-static random_model tiny;
-
-/* --- Logits -------------------------------------------------------------------------------------
- */
+/* --- Logits ----------------------------------------------------------------------------------- */
 
 typedef struct rows {
     uint64_t bits[256];
@@ -59,8 +56,7 @@ static void test_scored_rows(void **state) {
         }
 }
 
-/* --- Text ---------------------------------------------------------------------------------------
- */
+/* --- Text ------------------------------------------------------------------------------------- */
 
 typedef struct collected {
     char text[16384];
@@ -150,8 +146,7 @@ static void test_same_text(void **state) {
     assert_string_not_equal(a.text, b.text);
 }
 
-/* --- Where it ends ------------------------------------------------------------------------------
- */
+/* --- Where it ends ---------------------------------------------------------------------------- */
 
 static void test_stop_strings(void **state) {
     (void)state;
@@ -285,23 +280,11 @@ static void test_characters(void **state) {
     weir_stream_destroy(stream);
 }
 
-static int set_up(void **state) {
-    (void)state;
-    weir_random_model shape = random_tiny();
-    random_model_open(&tiny, &shape, NULL);
-    return 0;
-}
-
-static int tear_down(void **state) {
-    (void)state;
-    random_model_close(&tiny);
-    return 0;
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_scored_rows), cmocka_unit_test(test_same_text),
         cmocka_unit_test(test_stop_strings), cmocka_unit_test(test_reasons),
         cmocka_unit_test(test_characters)};
-    return cmocka_run_group_tests_name("reading and generating", tests, set_up, tear_down);
+    return cmocka_run_group_tests_name("reading and generating", tests, tiny_set_up,
+                                       tiny_tear_down);
 }

@@ -15,8 +15,6 @@
 
 #include "support/random_model.h"
 
-static random_model tiny;
-
 typedef struct refusal {
     weir_stream_options options;
     weir_status status;
@@ -173,8 +171,7 @@ static void test_sink_token(void **state) {
     random_model_close(&marked);
 }
 
-/* --- The plan is what is taken ------------------------------------------------------------------
- */
+/* --- The plan is what is taken ---------------------------------------------------------------- */
 
 static void check_taken(weir_stream_options options) {
     failing_allocator memory;
@@ -268,24 +265,11 @@ static void test_no_allocation(void **state) {
 
 /* --- Set-up ----------------------------------------------------------------------------------- */
 
-static int set_up(void **state) {
-    (void)state;
-    weir_random_model shape = random_tiny();
-    random_model_open(&tiny, &shape, NULL);
-    return 0;
-}
-
-static int tear_down(void **state) {
-    (void)state;
-    random_model_close(&tiny);
-    return 0;
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_usage),        cmocka_unit_test(test_limits),
         cmocka_unit_test(test_defaults),     cmocka_unit_test(test_metadata_only),
         cmocka_unit_test(test_sink_token),   cmocka_unit_test(test_taken),
         cmocka_unit_test(test_no_allocation)};
-    return cmocka_run_group_tests_name("stream options", tests, set_up, tear_down);
+    return cmocka_run_group_tests_name("stream options", tests, tiny_set_up, tiny_tear_down);
 }

@@ -12,7 +12,6 @@
 
 enum { MOST = 6000 };
 
-static random_model tiny;
 static uint64_t expected[MOST + 1]; /* bits of the logits after `index` tokens */
 
 static weir_status note_row(void *context, int64_t index, const float *logits, int32_t n_vocab) {
@@ -242,19 +241,6 @@ static void test_cancelled_reading(void **state) {
     }
 }
 
-static int set_up(void **state) {
-    (void)state;
-    weir_random_model shape = random_tiny();
-    random_model_open(&tiny, &shape, NULL);
-    return 0;
-}
-
-static int tear_down(void **state) {
-    (void)state;
-    random_model_close(&tiny);
-    return 0;
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_every_index),
                                        cmocka_unit_test(test_steps_back),
@@ -262,5 +248,5 @@ int main(void) {
                                        cmocka_unit_test(test_after_load),
                                        cmocka_unit_test(test_penalties),
                                        cmocka_unit_test(test_cancelled_reading)};
-    return cmocka_run_group_tests_name("stream rewind", tests, set_up, tear_down);
+    return cmocka_run_group_tests_name("stream rewind", tests, tiny_set_up, tiny_tear_down);
 }

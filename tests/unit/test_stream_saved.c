@@ -10,7 +10,6 @@
 
 #include "support/random_model.h"
 
-static random_model tiny;
 static char path[64];
 
 static weir_stream *save_and_load(weir_stream *stream, int64_t chunk, int threads) {
@@ -147,8 +146,7 @@ static void test_same_bytes(void **state) {
     weir_stream_destroy(stream);
 }
 
-/* --- Text and sampling --------------------------------------------------------------------------
- */
+/* --- Text and sampling ------------------------------------------------------------------------ */
 
 typedef struct collected {
     char text[65536];
@@ -209,8 +207,7 @@ static void test_text_survives(void **state) {
     assert_memory_equal(whole.text, broken.text, whole.size);
 }
 
-/* --- What does not go ---------------------------------------------------------------------------
- */
+/* --- What does not go ------------------------------------------------------------------------- */
 
 static void test_refusals(void **state) {
     (void)state;

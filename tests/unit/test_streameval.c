@@ -15,7 +15,6 @@
 #include "support/random_model.h"
 #include "weir/streameval.h"
 
-static random_model tiny;
 static weir_model *recall; /* NULL: the model is not there */
 
 static weir_streameval_options make_options(int64_t questions, int32_t count,

@@ -14,8 +14,7 @@
 #include "support/token_list.h"
 #include "support/vocab_sample.h"
 
-/* ---- the naive model --------------------------------------------------------------------------
- */
+/* ---- the naive model ------------------------------------------------------------------------- */
 
 typedef struct part {
     char text[SAMPLE_PIECE * 4];
@@ -130,8 +129,7 @@ static void naive_encode(const sample_vocab *v, const char *text, size_t size, b
     naive_run(v, text + begin, size - begin, prefix, out);
 }
 
-/* ---- random texts and divisions ---------------------------------------------------------------
- */
+/* ---- random texts and divisions -------------------------------------------------------------- */
 
 typedef struct dice {
     uint64_t seed, throws;
@@ -265,8 +263,7 @@ static sample_open open_sample(uint64_t seed, int options, int32_t merges) {
     return open;
 }
 
-/* ---- tests ------------------------------------------------------------------------------------
- */
+/* ---- tests ----------------------------------------------------------------------------------- */
 
 static void random_texts_match_the_naive_model(void **state) {
     (void)state;

@@ -58,8 +58,7 @@ static void of_equal_pieces_the_last_one_counts(void **state) {
     sample_vocab_close(&open);
 }
 
-/* ---- files put together by hand ---------------------------------------------------------------
- */
+/* ---- files put together by hand -------------------------------------------------------------- */
 
 typedef struct entry {
     const char *key;

@@ -45,66 +45,96 @@ static double best_piece(wr_threads *threads, int64_t items, int64_t grain, wr_t
 /* ---- products -------------------------------------------------------------------------------- */
 
 typedef struct product {
+    wr_product job;
     const wr_kernels *kernels;
-    wr_matrix w;
-    const float *x;
-    float *y, *scratch;
-    int64_t batch;
-    int64_t first; /* row of the piece */
+    uint8_t *scratch;
+    int64_t first; /* panel of the piece */
 } product;
 
-static void multiply_rows(void *context, int64_t begin, int64_t end, int worker) {
+static void multiply_panels(void *context, int64_t begin, int64_t end, int worker) {
     const product *p = context;
-    p->kernels->matmul(&p->w, p->first + begin, p->first + end, p->x, COLUMNS, p->batch, p->y,
-                       p->w.rows, p->scratch + worker * wr_matmul_scratch(COLUMNS));
+    wr_product job = p->job;
+    job.panel_begin = p->first + begin;
+    job.panel_end = p->first + end;
+    job.scratch = p->scratch + (size_t)worker * wr_product_scratch(COLUMNS);
+    p->kernels->product(&job);
 }
 
 typedef struct limits {
-    double bandwidth, peak[WR_CPU_LEVELS];
+    double bandwidth, int8_peak, peak[WR_CPU_LEVELS];
 } limits;
 
 /* As much to read as for the bandwidth at batch 1; little at batch 512, which is work. */
-static int64_t rows_for(wr_format format, int64_t batch, int threads) {
-    if (batch > 1) return (int64_t)PIECES * WR_MATMUL_GRAIN * 2 * threads;
-    return MEGABYTES * (int64_t)MEGABYTE / (int64_t)wr_format_row_bytes(format, COLUMNS) / 512 *
+static int64_t panels_for(wr_format format, int64_t batch, int threads) {
+    if (batch > 1) return (int64_t)PIECES * 8 * threads;
+    return MEGABYTES * (int64_t)MEGABYTE / (int64_t)wr_panel_measure(format, COLUMNS).bytes / 512 *
            512;
 }
 
-/* As the engine's arena gives them: loads that straddle cache lines cost a third at 64 bytes. */
-static float *aligned_floats(int64_t count) {
-    return aligned_alloc(64, ((size_t)count * sizeof(float) + 63) / 64 * 64);
+static void *aligned(size_t bytes) {
+    void *memory = aligned_alloc(64, (bytes + 63) / 64 * 64);
+    if (memory == NULL) abort();
+    return memory;
+}
+
+/* Packed rows, distinct bytes; 64 distinct rows are enough. */
+static uint8_t *random_panels(wr_format format, int64_t panels) {
+    const size_t row_bytes = wr_format_row_bytes(format, COLUMNS);
+    const size_t bytes = wr_panel_measure(format, COLUMNS).bytes;
+    uint8_t *rows = aligned(64 * row_bytes), *out = aligned((size_t)panels * bytes);
+    for (int64_t r = 0; r < 64; r++)
+        wr_format_random_row(format, 1, (uint64_t)r, 0.02f, COLUMNS, rows + (size_t)r * row_bytes);
+    for (int64_t i = 0; i < panels; i++) {
+        if (i < 4)
+            wr_panel_pack(format, rows, 64, COLUMNS, i, out + (size_t)i * bytes);
+        else
+            memcpy(out + (size_t)i * bytes, out + (size_t)(i % 4) * bytes, bytes);
+    }
+    free(rows);
+    return out;
+}
+
+static void *random_input(const wr_kernels *kernels, wr_input input, int64_t batch, size_t stride) {
+    static float x[COLUMNS];
+    uint8_t *out = aligned((size_t)batch * stride);
+    for (int64_t b = 0; b < batch; b++) {
+        for (int64_t i = 0; i < COLUMNS; i++) x[i] = (float)((i + b) % 17) - 8;
+        if (input == WR_INPUT_FLOATS)
+            memcpy(out + (size_t)b * stride, x, sizeof x);
+        else
+            kernels->prepare(input, x, COLUMNS, out + (size_t)b * stride);
+    }
+    return out;
 }
 
 static void bench_product(wr_format format, wr_cpu_level level, int64_t batch, wr_threads *threads,
                           const limits *limit) {
-    const int64_t rows = rows_for(format, batch, wr_threads_count(threads)),
-                  one = wr_matmul_scratch(COLUMNS);
-    const size_t row_bytes = wr_format_row_bytes(format, COLUMNS);
-    uint8_t *data = malloc((size_t)rows * row_bytes);
-    float *x = aligned_floats(batch * COLUMNS), *y = aligned_floats(batch * rows);
-    float *scratch = aligned_floats(one * wr_threads_count(threads));
-    if (data == NULL || x == NULL || y == NULL || scratch == NULL) abort();
-    for (int64_t r = 0; r < rows; r++) { /* distinct bytes; 64 distinct rows are enough */
-        uint8_t *to = data + (size_t)r * row_bytes;
-        if (r < 64)
-            wr_format_random_row(format, 1, (uint64_t)r, 0.02f, COLUMNS, to);
-        else
-            memcpy(to, data + (size_t)(r % 64) * row_bytes, row_bytes);
-    }
-    for (int64_t i = 0; i < batch * COLUMNS; i++) x[i] = (float)(i % 17) - 8;
-    product p = {wr_kernels_get(level), {data, format, rows, COLUMNS}, x, y, scratch, batch, 0};
-    const double seconds =
-        PIECES * best_piece(threads, rows, WR_MATMUL_GRAIN, multiply_rows, &p, &p.first);
-    const double bytes = (double)rows * (double)row_bytes / seconds * 1e-9;
+    const int count = wr_threads_count(threads);
+    const int64_t panels = panels_for(format, batch, count), rows = panels * WR_PANEL_ROWS;
+    const wr_kernels *kernels = wr_kernels_get(level);
+    const wr_input input = kernels->input_of(format);
+    const size_t stride = wr_input_bytes(input, COLUMNS);
+    uint8_t *weights = random_panels(format, panels);
+    const wr_matrix w = {.panels = weights, .format = format, .rows = rows, .columns = COLUMNS};
+    void *x = random_input(kernels, input, batch, stride);
+    float *y = aligned((size_t)(batch * rows) * sizeof *y);
+    product p = {.kernels = kernels,
+                 .scratch = aligned(wr_product_scratch(COLUMNS) * (size_t)count)};
+    p.job =
+        (wr_product){.w = &w, .x = x, .x_stride = stride, .batch = batch, .y = y, .y_stride = rows};
+    const double seconds = PIECES * best_piece(threads, panels, 2, multiply_panels, &p, &p.first);
+    const double bytes =
+        (double)panels * (double)wr_panel_measure(format, COLUMNS).bytes / seconds * 1e-9;
     const double work = 2.0 * (double)rows * COLUMNS * (double)batch / seconds * 1e-9;
-    printf("%-7s %-7s %5d  %8.2f GB/s %4.0f%%  %8.1f GFLOP/s %4.0f%%\n",
+    const double peak = input == WR_INPUT_BYTES ? limit->int8_peak : limit->peak[level];
+    printf("%-7s %-7s %5d  %8.2f GB/s %4.0f%%  %8.1f GOP/s %4.0f%%\n",
            wr_format_find((uint32_t)format)->name, p.kernels->name, (int)batch, bytes,
-           100 * bytes / limit->bandwidth, work, 100 * work / limit->peak[level]);
+           100 * bytes / limit->bandwidth, work, 100 * work / peak);
     fflush(stdout);
-    free(data);
+    free(weights);
     free(x);
     free(y);
-    free(scratch);
+    free(p.scratch);
 }
 
 /* ---- main ------------------------------------------------------------------------------------ */
@@ -122,6 +152,7 @@ static limits measure_limits(wr_threads *threads) {
         double bandwidth = machine.read_bytes * 1e-9;
         if (bandwidth > limit.bandwidth) limit.bandwidth = bandwidth;
         limit.peak[level] = machine.float_operations * 1e-9;
+        limit.int8_peak = machine.int8_operations * 1e-9;
     }
     printf("threads %d: reads %.1f GB/s", wr_threads_count(threads), limit.bandwidth);
     for (int level = 0; level <= (int)wr_cpu_detect(); level++) {
@@ -133,7 +164,7 @@ static limits measure_limits(wr_threads *threads) {
 
 static void bench_format(wr_format format, wr_threads *threads, const limits *limit) {
     for (int level = (int)wr_cpu_detect(); level >= 0; level--) {
-        bench_product(format, (wr_cpu_level)level, 1, threads, limit);
+        if (level > 0) bench_product(format, (wr_cpu_level)level, 1, threads, limit);
         if (level > 0) bench_product(format, (wr_cpu_level)level, BATCH, threads, limit);
     }
 }

@@ -10,13 +10,14 @@
 
 #if defined(__x86_64__) || defined(__i386__)
 #include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 #endif
 
 /* To add one: the enum in cpu.h, its name here, its test in wr_cpu_detect. */
 static const char *const level_names[WR_CPU_LEVELS] = {
-    [WR_CPU_SCALAR] = "scalar",
-    [WR_CPU_AVX2] = "avx2",
-    [WR_CPU_AVX512] = "avx512",
+    [WR_CPU_SCALAR] = "scalar",   [WR_CPU_AVX2] = "avx2",       [WR_CPU_AVX512] = "avx512",
+    [WR_CPU_VNNI] = "avx512vnni", [WR_CPU_BF16] = "avx512bf16", [WR_CPU_AMX] = "amx",
 };
 
 #if defined(__x86_64__) || defined(__i386__)
@@ -34,13 +35,34 @@ int wr_cpu_count(void) {
     return CPU_COUNT(&set);
 }
 
+/* The tiles' state is large, so Linux wants a program to ask for it (once; asking again is
+ * harmless). */
+static bool may_use_tiles(void) {
+#if defined(__linux__) && defined(__x86_64__)
+    enum { ARCH_REQ_XCOMP_PERM = 0x1023, XFEATURE_XTILEDATA = 18 };
+    unsigned a, b, c, d;
+    const unsigned tiles = 1u << 24, bytes = 1u << 25;
+    if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return false;
+    if ((d & tiles) == 0 || (d & bytes) == 0) return false;
+    return syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA) == 0;
+#else
+    return false;
+#endif
+}
+
+static wr_cpu_level detect_wide(void) {
+    if (!__builtin_cpu_supports("avx512vnni")) return WR_CPU_AVX512;
+    if (!__builtin_cpu_supports("avx512bf16")) return WR_CPU_VNNI;
+    return may_use_tiles() ? WR_CPU_AMX : WR_CPU_BF16;
+}
+
 wr_cpu_level wr_cpu_detect(void) {
     if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma") || !has_f16c()) {
         return WR_CPU_SCALAR;
     }
     bool wide = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                 __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
-    return wide ? WR_CPU_AVX512 : WR_CPU_AVX2;
+    return wide ? detect_wide() : WR_CPU_AVX2;
 }
 
 void wr_cpu_relax(void) { __builtin_ia32_pause(); }
@@ -76,6 +98,7 @@ weir_status wr_cpu_choose(const char *name, wr_cpu_level *level, weir_error *err
         return WEIR_OK;
     }
     return weir_error_set(error, WEIR_USAGE,
-                          "unknown CPU level \"%.40s\"; the levels are scalar, avx2 and avx512",
+                          "unknown CPU level \"%.40s\"; the levels are scalar, avx2, avx512, "
+                          "avx512vnni, avx512bf16 and amx",
                           name);
 }

@@ -82,12 +82,17 @@ static const char *part_name(char name[64], int32_t layer, wr_block_part part, c
     return name;
 }
 
+static void note_input(binder *b, const wr_matrix *w) {
+    if (w->data) b->model->takes[b->model->kernels->input_of(w->format)] = true;
+}
+
 static wr_linear bind_linear(binder *b, int32_t layer, wr_block_part part, int64_t rows,
                              int64_t columns) {
     char name[64];
     wr_linear linear;
     linear.matrix = bind_matrix(b, part_name(name, layer, part, "weight"), rows, columns, false);
     linear.bias = bind_vector(b, part_name(name, layer, part, "bias"), rows, true);
+    note_input(b, &linear.matrix);
     return linear;
 }
 
@@ -142,6 +147,7 @@ static void bind_all(binder *b) {
     m->head.matrix = bind_matrix(b, "output.weight", m->vocabulary, m->width, true);
     m->head.bias = bind_vector(b, "output.bias", m->vocabulary, true);
     if (!m->head.matrix.data) m->head.matrix = m->embedding; /* tied */
+    note_input(b, &m->head.matrix);
     bind_rope(b);
     m->blocks = wr_arena_take(b->arena, (size_t)m->layers, sizeof *m->blocks);
     for (int32_t layer = 0; layer < m->layers && b->status == WEIR_OK; layer++) {

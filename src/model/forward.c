@@ -13,20 +13,22 @@ struct wr_forward {
     const weir_model *model;
     wr_threads *threads;
     int64_t chunk;
-    float *x;        /* [chunk, width] the residual stream */
-    float *normed;   /* [chunk, width] */
-    float *added;    /* [chunk, width] what a half block adds to x */
-    float *q;        /* [chunk, heads * key_dim] rotated at t */
-    float *q_pinned; /* [chunk, heads * key_dim] rotated at c(t) */
-    float *k;        /* [chunk, kv_heads * key_dim] */
-    float *v;        /* [chunk, kv_heads * value_dim] */
-    float *attended; /* [chunk, heads * value_dim] */
-    float *gate;     /* [chunk, feed_forward] */
-    float *up;       /* [chunk, feed_forward] */
-    float *angles;   /* [chunk, 2, rotary_dim]: at t, at c(t) */
-    bool *turned;    /* [chunk] c(t) differs from t */
-    float *scratch;  /* [threads, scratch_floats] */
-    int64_t scratch_floats;
+    float *x;                   /* [chunk, width] the residual stream */
+    float *normed;              /* [chunk, width] */
+    float *added;               /* [chunk, width] what a half block adds to x */
+    float *q;                   /* [chunk, heads * key_dim] rotated at t */
+    float *q_pinned;            /* [chunk, heads * key_dim] rotated at c(t) */
+    float *k;                   /* [chunk, kv_heads * key_dim] */
+    float *v;                   /* [chunk, kv_heads * value_dim] */
+    float *attended;            /* [chunk, heads * value_dim] */
+    float *gate;                /* [chunk, feed_forward] */
+    float *up;                  /* [chunk, feed_forward] */
+    float *angles;              /* [chunk, 2, rotary_dim]: at t, at c(t) */
+    bool *turned;               /* [chunk] c(t) differs from t */
+    uint8_t *inputs[WR_INPUTS]; /* [chunk] rows of what products read; NULL: no weight takes it */
+    size_t input_bytes[WR_INPUTS];
+    uint8_t *scratch; /* [threads, scratch_bytes] */
+    size_t scratch_bytes;
     wr_kv_run *runs;      /* [groups, chunk, max_runs] */
     wr_cache_runs *views; /* [groups, chunk] */
     int32_t max_runs;
@@ -44,13 +46,19 @@ struct wr_forward {
 };
 
 static int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
+static size_t larger_size(size_t a, size_t b) { return a > b ? a : b; }
 
-static int64_t scratch_floats(const weir_model *m) {
-    int64_t columns = larger(m->width, larger(m->feed_forward, (int64_t)m->heads * m->value_dim));
-    int64_t attention =
-        wr_attention_scratch(m->heads / m->kv_heads, m->key_dim, m->value_dim, WR_PAGE_TOKENS);
+static int64_t most_columns(const weir_model *m) {
+    return larger(m->width, larger(m->feed_forward, (int64_t)m->heads * m->value_dim));
+}
+
+static size_t scratch_bytes(const weir_model *m) {
+    size_t attention =
+        sizeof(float) * (size_t)wr_attention_scratch(m->heads / m->kv_heads, m->key_dim,
+                                                     m->value_dim, WR_PAGE_TOKENS);
+    size_t product = wr_product_scratch(most_columns(m));
     /* A line apart, so that workers never share one. */
-    return (larger(wr_matmul_scratch(columns), attention) + 31) / 16 * 16;
+    return ((attention > product ? attention : product) + 127) / 64 * 64;
 }
 
 wr_forward *wr_forward_layout(wr_arena *arena, const weir_model *model, int64_t chunk, int threads,
@@ -66,10 +74,9 @@ wr_forward *wr_forward_layout(wr_arena *arena, const weir_model *model, int64_t 
     f->model = model;
     f->chunk = chunk;
     f->max_runs = max_runs;
-    f->scratch_floats = scratch_floats(model);
+    f->scratch_bytes = scratch_bytes(model);
     f->x = wr_arena_take(arena, rows * width, sizeof(float));
-    f->normed =
-        wr_arena_take(arena, (rows > WR_LOGIT_ROWS ? rows : WR_LOGIT_ROWS) * width, sizeof(float));
+    f->normed = wr_arena_take(arena, larger_size(rows, WR_LOGIT_ROWS) * width, sizeof(float));
     f->added = wr_arena_take(arena, rows * width, sizeof(float));
     f->q = wr_arena_take(arena, rows * query, sizeof(float));
     f->q_pinned = wr_arena_take(arena, rows * query, sizeof(float));
@@ -81,7 +88,13 @@ wr_forward *wr_forward_layout(wr_arena *arena, const weir_model *model, int64_t 
     f->up = wr_arena_take(arena, rows * (size_t)model->feed_forward, sizeof(float));
     f->angles = wr_arena_take(arena, rows * 2 * (size_t)model->rotary_dim, sizeof(float));
     f->turned = wr_arena_take(arena, rows, sizeof(bool));
-    f->scratch = wr_arena_take(arena, (size_t)threads * (size_t)f->scratch_floats, sizeof(float));
+    for (int i = WR_INPUT_FLOATS + 1; i < WR_INPUTS; i++) {
+        f->input_bytes[i] = wr_input_bytes((wr_input)i, most_columns(model));
+        f->inputs[i] = model->takes[i] ? wr_arena_take(arena, larger_size(rows, WR_LOGIT_ROWS),
+                                                       f->input_bytes[i])
+                                       : NULL;
+    }
+    f->scratch = wr_arena_take(arena, (size_t)threads, f->scratch_bytes);
     f->runs = wr_arena_take(arena, groups * rows * (size_t)max_runs, sizeof *f->runs);
     f->views = wr_arena_take(arena, groups * rows, sizeof *f->views);
     return forward;
@@ -134,47 +147,85 @@ typedef struct linear_step {
     int count;
 } linear_step;
 
-static int64_t grains_of(const wr_linear *linear) {
-    return (linear->matrix.rows + WR_MATMUL_GRAIN - 1) / WR_MATMUL_GRAIN;
+/* Prepare rows of x as input[kind]: for every product that takes it. */
+typedef struct input_step {
+    wr_forward *f;
+    const float *x; /* [batch, columns] */
+    int64_t columns;
+    wr_input kind;
+} input_step;
+
+static void input_task(void *context, int64_t begin, int64_t end, int worker) {
+    const input_step *step = context;
+    wr_forward *f = step->f;
+    (void)worker;
+    for (int64_t i = begin; i < end; i++)
+        f->model->kernels->prepare(step->kind, step->x + i * step->columns, step->columns,
+                                   f->inputs[step->kind] + (size_t)i * f->input_bytes[step->kind]);
 }
 
-static void multiply_rows(const linear_step *step, const product *p, int64_t begin, int64_t end,
-                          float *scratch) {
+static void prepare_inputs(wr_forward *f, const float *x, int64_t batch, const product *products,
+                           int count) {
+    bool done[WR_INPUTS] = {[WR_INPUT_FLOATS] = true};
+    for (int i = 0; i < count; i++) {
+        const wr_matrix *w = &products[i].linear->matrix;
+        input_step step = {
+            .f = f, .x = x, .columns = w->columns, .kind = f->model->kernels->input_of(w->format)};
+        if (done[step.kind]) continue;
+        done[step.kind] = true;
+        run(f, batch, batch * w->columns, input_task, &step);
+    }
+}
+
+static void multiply_panels(const linear_step *step, const product *p, int64_t begin, int64_t end,
+                            uint8_t *scratch) {
+    const wr_forward *f = step->f;
     const wr_matrix *w = &p->linear->matrix;
-    const wr_kernels *kernels = step->f->model->kernels;
-    int64_t row = begin * WR_MATMUL_GRAIN;
-    int64_t stop = end * WR_MATMUL_GRAIN < w->rows ? end * WR_MATMUL_GRAIN : w->rows;
-    kernels->matmul(w, row, stop, step->x, w->columns, step->batch, p->y, w->rows, scratch);
+    wr_input kind = f->model->kernels->input_of(w->format);
+    bool floats = kind == WR_INPUT_FLOATS;
+    f->model->kernels->product(&(wr_product){.w = w,
+                                             .panel_begin = begin,
+                                             .panel_end = end,
+                                             .x = floats ? (const void *)step->x : f->inputs[kind],
+                                             .x_stride = floats ? (size_t)w->columns * sizeof(float)
+                                                                : f->input_bytes[kind],
+                                             .batch = step->batch,
+                                             .y = p->y,
+                                             .y_stride = w->rows,
+                                             .scratch = scratch});
     if (!p->linear->bias) return;
+    int64_t row = begin * WR_PANEL_ROWS;
+    int64_t stop = end * WR_PANEL_ROWS < w->rows ? end * WR_PANEL_ROWS : w->rows;
     for (int64_t b = 0; b < step->batch; b++)
-        kernels->add(p->y + b * w->rows + row, p->linear->bias + row, stop - row);
+        f->model->kernels->add(p->y + b * w->rows + row, p->linear->bias + row, stop - row);
 }
 
-/* Items are grains of rows, those of the first product first. */
+/* Items are panels, those of the first product first. */
 static void linear_task(void *context, int64_t begin, int64_t end, int worker) {
     const linear_step *step = context;
-    float *scratch = step->f->scratch + worker * step->f->scratch_floats;
+    uint8_t *scratch = step->f->scratch + (size_t)worker * step->f->scratch_bytes;
     int64_t base = 0;
     for (int i = 0; i < step->count; i++) {
-        int64_t grains = grains_of(step->products[i].linear);
+        int64_t panels = wr_panel_count(step->products[i].linear->matrix.rows);
         int64_t low = larger(begin, base) - base;
-        int64_t high = (end < base + grains ? end : base + grains) - base;
-        if (low < high) multiply_rows(step, &step->products[i], low, high, scratch);
-        base += grains;
+        int64_t high = (end < base + panels ? end : base + panels) - base;
+        if (low < high) multiply_panels(step, &step->products[i], low, high, scratch);
+        base += panels;
     }
 }
 
 static void linear(wr_forward *f, const float *x, int64_t batch, const product *products,
                    int count) {
     linear_step step = {.f = f, .x = x, .batch = batch, .products = products, .count = count};
-    int64_t grains = 0;
+    int64_t panels = 0;
     int64_t work = 0;
+    prepare_inputs(f, x, batch, products, count);
     for (int i = 0; i < count; i++) {
         const wr_matrix *w = &products[i].linear->matrix;
-        grains += grains_of(products[i].linear);
+        panels += wr_panel_count(w->rows);
         work += w->rows * w->columns * batch;
     }
-    run(f, grains, work, linear_task, &step);
+    run(f, panels, work, linear_task, &step);
 }
 
 /* --- Rows ------------------------------------------------------------------------------------- */
@@ -293,7 +344,8 @@ static wr_attention attention_job(const wr_forward *f, int worker) {
                           .value_dim = m->value_dim,
                           .scale = m->attention_scale,
                           .tile = WR_PAGE_TOKENS,
-                          .scratch = f->scratch + worker * f->scratch_floats};
+                          .scratch =
+                              (float *)(void *)(f->scratch + (size_t)worker * f->scratch_bytes)};
 }
 
 /* One token of the chunk and one KV head, with the query heads that share it. */

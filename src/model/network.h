@@ -56,8 +56,12 @@ struct weir_model {
     wr_rope rope;
     wr_matrix embedding; /* [vocabulary, width] */
     wr_norm final_norm;
-    wr_linear head;   /* [vocabulary, width] */
-    wr_block *blocks; /* [layers] */
+    wr_linear head;        /* [vocabulary, width] */
+    wr_block *blocks;      /* [layers] */
+    bool takes[WR_INPUTS]; /* which inputs the products of this model read */
+
+    uint8_t *packed; /* every panel; NULL: rows are packed as they are read */
+    size_t packed_bytes;
 };
 
 static inline const weir_allocator *wr_model_allocator(const weir_model *model) {

@@ -3,9 +3,12 @@
  */
 #include "tensor/kernels.h"
 
+#include <pthread.h>
+
 #include "tensor/scalar.h"
 
-/* To add a table: its file, its level in base/cpu.h, its line here. */
+/* To add a table: its file, its level in base/cpu.h, its line here. A member that a table leaves
+ * out is that of the level below. */
 static const wr_kernels *const tables[WR_CPU_LEVELS] = {
     [WR_CPU_SCALAR] = &wr_kernels_scalar,
 #ifdef WR_X86_KERNELS
@@ -14,15 +17,61 @@ static const wr_kernels *const tables[WR_CPU_LEVELS] = {
 #endif
 };
 
-const wr_kernels *wr_kernels_get(wr_cpu_level level) {
-    int at = (unsigned)level < WR_CPU_LEVELS ? (int)level : WR_CPU_LEVELS - 1;
-    while (tables[at] == NULL) at--;
-    return tables[at];
+static wr_kernels whole[WR_CPU_LEVELS];
+static pthread_once_t inherited = PTHREAD_ONCE_INIT;
+
+#define INHERIT(member)                                                                            \
+    if (at->member == NULL) at->member = below->member
+
+static void inherit_from(wr_kernels *at, const wr_kernels *below) {
+    INHERIT(decode);
+    INHERIT(input_of);
+    INHERIT(prepare);
+    INHERIT(product);
+    INHERIT(rms_norm);
+    INHERIT(layer_norm);
+    INHERIT(add);
+    INHERIT(multiply);
+    INHERIT(scale);
+    INHERIT(silu);
+    INHERIT(gelu);
+    INHERIT(softmax);
+    INHERIT(log_sum_exp);
+    INHERIT(rotate);
+    INHERIT(kv_write);
+    INHERIT(kv_read);
+    INHERIT(attend);
 }
 
-int64_t wr_matmul_scratch(int64_t columns) {
-    int64_t padded = (columns + WR_TILE_COLUMNS - 1) / WR_TILE_COLUMNS * WR_TILE_COLUMNS;
-    return WR_TILE_ROWS * padded + (int64_t)WR_TILE_ROWS * WR_TILE_BATCH * WR_LANES;
+static void inherit_all(void) {
+    whole[0] = *tables[0];
+    for (int level = 1; level < WR_CPU_LEVELS; level++) {
+        if (tables[level] == NULL) {
+            whole[level] = whole[level - 1]; /* its name and level too */
+            continue;
+        }
+        whole[level] = *tables[level];
+        inherit_from(&whole[level], &whole[level - 1]);
+    }
+}
+
+const wr_kernels *wr_kernels_get(wr_cpu_level level) {
+    pthread_once(&inherited, inherit_all);
+    return &whole[(unsigned)level < WR_CPU_LEVELS ? (int)level : WR_CPU_LEVELS - 1];
+}
+
+size_t wr_input_bytes(wr_input input, int64_t columns) {
+    size_t n = (size_t)columns;
+    size_t bytes = n * 4;
+    if (input == WR_INPUT_BYTES) bytes = n / 32 * 60; /* wr_bytes */
+    if (input == WR_INPUT_BF16) bytes = (n + 1) / 2 * 4;
+    return (bytes + 63) / 64 * 64;
+}
+
+size_t wr_product_scratch(int64_t columns) {
+    /* A panel packed on the way, at most floats; its codes as bytes; a tile of sums. */
+    size_t n = ((size_t)columns + 63) / 64 * 64;
+    return n * WR_PANEL_ROWS * 4 + n * WR_PANEL_ROWS + 8192;
 }
 
 int64_t wr_attention_scratch(int32_t heads, int32_t key_dim, int32_t value_dim, int32_t tile) {

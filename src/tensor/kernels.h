@@ -6,8 +6,8 @@
  * on nothing else: not on the batch, not on how rows are divided among threads, not on alignment.
  * So the order of every sum is fixed by the length of the row alone.
  *
- * Between tables results may differ by rounding (a vector sums in lanes), except decode(), kv_write
- * and kv_read, whose bits are equal everywhere.
+ * Between tables results may differ by rounding (a vector sums in lanes), except decode(),
+ * prepare(), product() of quantised weights, kv_write and kv_read, whose bits are equal everywhere.
  */
 #ifndef WR_KERNELS_H
 #define WR_KERNELS_H
@@ -18,21 +18,86 @@
 #include "base/cpu.h"
 #include "tensor/format.h"
 #include "tensor/kv.h"
+#include "tensor/packed.h"
 
-/* A weight matrix [rows, columns]: y = W x takes `columns` numbers to `rows`. Borrowed bytes (often
- * a mapped file; rows are contiguous; no alignment is promised). */
+/* A weight matrix [rows, columns]: y = W x takes `columns` numbers to `rows`. Both borrowed. */
 typedef struct wr_matrix {
-    const void *data;
+    const void *data;   /* rows in GGUF's layout, often a mapped file; no alignment is promised */
+    const void *panels; /* the same packed (packed.h), aligned to 64; NULL: packed as it is read */
     wr_format format;
     int64_t rows;
     int64_t columns;
 } wr_matrix;
 
-/* Floats of scratch that one worker needs for wr_kernels.matmul on a matrix with `columns`. */
-int64_t wr_matmul_scratch(int64_t columns);
+/*
+ * What a product reads as its input, one row per token.
+ *
+ *   floats   the row as it is
+ *   bytes    rounded to 8 bits by runs of 32: x = a * q, a = max|x| / 127, q to nearest (ties to
+ *            even); then a, the sums of q, and what they contribute (wr_bytes below)
+ *   bf16     rounded to bfloat16 (to nearest, ties to even), an odd row followed by a zero
+ *
+ * Quantised weights take bytes, so their products are sums of integers, exact in any order; F32 and
+ * F16 take floats; BF16 takes bf16 where the level has such units, otherwise floats.
+ */
+typedef enum wr_input { WR_INPUT_FLOATS, WR_INPUT_BYTES, WR_INPUT_BF16, WR_INPUTS } wr_input;
 
-/* The natural grain of matmul: divide rows among threads in multiples of this. */
-#define WR_MATMUL_GRAIN 16
+/* Bytes of a row of input, a multiple of 64. */
+size_t wr_input_bytes(wr_input input, int64_t columns);
+
+/* Where the parts of a row of bytes lie, for `columns` a multiple of 32. */
+typedef struct wr_bytes {
+    int8_t *q;           /* [columns] */
+    float *a;            /* [columns / 32] the scale; NaN where a number of the run is not finite; 0
+                            where max|x| < 2^-100 */
+    float *sum;          /* [columns / 32] a * (sum of q) */
+    int32_t *start;      /* [columns / 32] -128 * (sum of q): undoes the 128 in unsigned codes */
+    float *half_sum;     /* [columns / 16] the same by runs of 16 */
+    int32_t *half_start; /* [columns / 16] */
+} wr_bytes;
+
+/* `row` is written through what this returns only by who prepares it. */
+static inline wr_bytes wr_bytes_of(const void *row, int64_t columns) {
+    const int64_t runs = columns / 32;
+    wr_bytes b = {.q = (int8_t *)(uintptr_t)row};
+    b.a = (float *)(void *)(b.q + columns);
+    b.sum = b.a + runs;
+    b.start = (int32_t *)(void *)(b.sum + runs);
+    b.half_sum = (float *)(void *)(b.start + runs);
+    b.half_start = (int32_t *)(void *)(b.half_sum + 2 * runs);
+    return b;
+}
+
+/*
+ * Products of a run of panels with a batch of inputs: y[b * y_stride + r] = W[r] . x[b].
+ *
+ * Quantised weights, for every row by itself: acc = 0; for each run of 32 columns (16 for Q2_K,
+ * Q3_K, Q6_K) with codes w, scale s and minimum m as decode() has them,
+ *
+ *     acc = fma((float)(sum of w * q), s * a, acc)
+ *     acc = fma(a * (sum of q), m, acc)              where the format has a minimum (-m for the
+ * K's)
+ *
+ * with one rounding in each of s * a and fma: the same bits at every level, for any batch and any
+ * division of the panels. Floats: acc = fma(w, x, acc) column by column.
+ */
+typedef struct wr_product {
+    const wr_matrix *w;
+    int64_t panel_begin, panel_end; /* of wr_panel_count(w->rows) */
+    const void *x;                  /* [batch] rows of the input that w's format takes */
+    size_t x_stride;                /* bytes; a multiple of 64 but for floats */
+    int64_t batch;                  /* >= 1 */
+    float *y;
+    int64_t y_stride; /* floats */
+    void *scratch;    /* wr_product_scratch(columns) bytes aligned to 64, one worker's own */
+} wr_product;
+
+size_t wr_product_scratch(int64_t columns);
+
+/* Row b of the job's input. */
+static inline const void *wr_product_input(const wr_product *job, int64_t b) {
+    return (const uint8_t *)job->x + (size_t)b * job->x_stride;
+}
 
 typedef enum wr_rotary_pairing {
     WR_ROTARY_ADJACENT, /* element 2i with 2i+1 (Llama in GGUF) */
@@ -91,14 +156,11 @@ typedef struct wr_kernels {
     /* out[0 .. weights) from blocks. The same bits at every level. */
     void (*decode)(wr_format format, const void *blocks, float *out, int64_t weights);
 
-    /* Dot product of a weight row with x in float32 (weights decoded exactly). */
-    float (*dot)(wr_format format, const void *blocks, const float *x, int64_t weights);
-
-    /* y[b * y_stride + r] = W[r] . x[b * x_stride ...] for rows r in [row_begin, row_end) and
-     * b in [0, batch). scratch: wr_matmul_scratch(columns) floats, one worker's own. Bits equal
-     * dot()'s whatever the batch and the division of rows. */
-    void (*matmul)(const wr_matrix *w, int64_t row_begin, int64_t row_end, const float *x,
-                   int64_t x_stride, int64_t batch, float *y, int64_t y_stride, float *scratch);
+    /* The input that products with a format take. */
+    wr_input (*input_of)(wr_format format);
+    /* One row [columns] to what `input` says (not floats), wr_input_bytes() at `out`. */
+    void (*prepare)(wr_input input, const float *x, int64_t columns, void *out);
+    void (*product)(const wr_product *job);
 
     /* y = x / sqrt(mean(x^2) + epsilon) * weight; y may be x. */
     void (*rms_norm)(float *y, const float *x, const float *weight, int64_t n, float epsilon);

@@ -36,7 +36,7 @@ static void decode(wr_format format, const void *blocks, float *out, int64_t wei
     assert(false && "a format");
 }
 
-/* ---- products -------------------------------------------------------------------------------- */
+/* ---- dot product -------------------------------------------------------------------------- */
 
 /* sums[j mod 16] += w[j] * x[j] */
 static void multiply_into_lanes(const float *w, const float *x, int64_t n, float sums[WR_LANES]) {
@@ -58,30 +58,6 @@ float wr_scalar_dot_floats(const float *w, const float *x, int64_t n) {
     float sums[WR_LANES] = {0};
     multiply_into_lanes(w, x, n, sums);
     return fold_lanes(sums);
-}
-
-static float dot(wr_format format, const void *blocks, const float *x, int64_t weights) {
-    enum { PIECE = 256 }; /* the largest block, and a multiple of the lanes */
-    float w[PIECE], sums[WR_LANES] = {0};
-    const uint8_t *at = blocks;
-    for (int64_t i = 0; i < weights; i += PIECE) {
-        int64_t n = weights - i < PIECE ? weights - i : PIECE;
-        decode(format, at, w, n);
-        multiply_into_lanes(w, x + i, n, sums);
-        at += wr_format_row_bytes(format, n);
-    }
-    return fold_lanes(sums);
-}
-
-static void matmul(const wr_matrix *w, int64_t row_begin, int64_t row_end, const float *x,
-                   int64_t x_stride, int64_t batch, float *y, int64_t y_stride, float *scratch) {
-    const size_t row_bytes = wr_format_row_bytes(w->format, w->columns);
-    for (int64_t r = row_begin; r < row_end; r++) {
-        decode(w->format, (const uint8_t *)w->data + (size_t)r * row_bytes, scratch, w->columns);
-        for (int64_t b = 0; b < batch; b++) {
-            y[b * y_stride + r] = wr_scalar_dot_floats(scratch, x + b * x_stride, w->columns);
-        }
-    }
 }
 
 /* ---- norms: the sums in double precision ----------------------------------------------------- */
@@ -169,8 +145,9 @@ const wr_kernels wr_kernels_scalar = {
     .name = "scalar",
     .level = WR_CPU_SCALAR,
     .decode = decode,
-    .dot = dot,
-    .matmul = matmul,
+    .input_of = wr_scalar_input_of,
+    .prepare = wr_scalar_prepare,
+    .product = wr_scalar_product,
     .rms_norm = rms_norm,
     .layer_norm = layer_norm,
     .add = add,

@@ -12,19 +12,15 @@ extern const wr_kernels wr_kernels_avx2;
 extern const wr_kernels wr_kernels_avx512;
 #endif
 
-enum {
-    /* Scalar dot products have sixteen partial sums, one per column modulo 16, then folded in
-     * halves. No table has more. */
-    WR_LANES = 16,
-    WR_TILE_ROWS = WR_MATMUL_GRAIN, /* rows that matmul decodes together */
-    WR_TILE_COLUMNS = 256,          /* of a tile that is in the first cache at a time */
-    WR_TILE_BATCH = 24              /* inputs multiplied with them at a time */
-};
+enum { WR_LANES = 16 }; /* of the widest vector: scratch is padded to it */
 
 #define WR_GELU_ROOT 0.797884560802865355879892f /* sqrt(2 / pi) */
 #define WR_GELU_CUBE 0.044715f
 
 float wr_scalar_dot_floats(const float *w, const float *x, int64_t n);
+wr_input wr_scalar_input_of(wr_format format);
+void wr_scalar_prepare(wr_input input, const float *x, int64_t columns, void *out);
+void wr_scalar_product(const wr_product *job);
 double wr_scalar_log_sum_exp(const float *x, int64_t n);
 void wr_scalar_kv_read(wr_kv_type type, const void *row, float *x, int32_t dim);
 void wr_scalar_attend(const wr_attention *job);

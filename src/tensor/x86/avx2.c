@@ -6,14 +6,15 @@
 #include "tensor/x86/simd_avx2.h"
 
 #include "tensor/x86/attend_lanes.h"
-#include "tensor/x86/matmul_lanes.h"
+#include "tensor/x86/decode_lanes.h"
 
 const wr_kernels wr_kernels_avx2 = {
     .name = "avx2",
     .level = WR_CPU_AVX2,
     .decode = decode,
-    .dot = dot,
-    .matmul = matmul,
+    .input_of = wr_scalar_input_of,
+    .prepare = wr_scalar_prepare,
+    .product = wr_scalar_product,
     .rms_norm = rms_norm,
     .layer_norm = layer_norm,
     .add = add,

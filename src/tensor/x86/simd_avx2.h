@@ -14,9 +14,8 @@
 
 enum {
     LANES = 8,
-    VECS = 2,          /* vectors per 16 weights */
-    MATMUL_INPUTS = 3, /* of matmul's 4 x 3 sums in registers */
-    ATTEND_HEADS = 2,  /* heads that share the reading of keys and values */
+    VECS = 2,         /* vectors per 16 weights */
+    ATTEND_HEADS = 2, /* heads that share the reading of keys and values */
 };
 
 typedef __m256 vec;

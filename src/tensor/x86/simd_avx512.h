@@ -13,9 +13,8 @@
 
 enum {
     LANES = 16,
-    VECS = 1,          /* vectors per 16 weights */
-    MATMUL_INPUTS = 6, /* of matmul's 4 x 6 sums in registers */
-    ATTEND_HEADS = 4,  /* heads that share the reading of keys and values */
+    VECS = 1,         /* vectors per 16 weights */
+    ATTEND_HEADS = 4, /* heads that share the reading of keys and values */
 };
 
 typedef __m512 vec;

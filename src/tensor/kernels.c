@@ -24,6 +24,7 @@ static pthread_once_t inherited = PTHREAD_ONCE_INIT;
     if (at->member == NULL) at->member = below->member
 
 static void inherit_from(wr_kernels *at, const wr_kernels *below) {
+    at->reads_panels = at->reads_panels || below->reads_panels;
     INHERIT(decode);
     INHERIT(input_of);
     INHERIT(prepare);

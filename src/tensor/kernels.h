@@ -152,6 +152,7 @@ int64_t wr_attention_scratch(int32_t heads, int32_t key_dim, int32_t value_dim, 
 typedef struct wr_kernels {
     const char *name;
     wr_cpu_level level;
+    bool reads_panels; /* product() runs from panels; otherwise packing them would be in vain */
 
     /* out[0 .. weights) from blocks. The same bits at every level. */
     void (*decode)(wr_format format, const void *blocks, float *out, int64_t weights);

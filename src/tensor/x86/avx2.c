@@ -11,6 +11,7 @@
 const wr_kernels wr_kernels_avx2 = {
     .name = "avx2",
     .level = WR_CPU_AVX2,
+    .reads_panels = true,
     .decode = decode,
     .input_of = wr_scalar_input_of,
     .prepare = wr_scalar_prepare,

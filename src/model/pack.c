@@ -69,7 +69,8 @@ weir_status wr_model_pack(weir_model *m, const weir_model_options *options, weir
     const size_t bytes = measure(m);
     if (!m->kernels->reads_panels || bytes == 0) return WEIR_OK;
     /* Room to begin at a huge page: fewer page faults now, fewer misses of the TLB for ever. */
-    m->packed_block = bytes + HUGE_PAGE;
+    const bool large = bytes >= HUGE_PAGE;
+    m->packed_block = bytes + (large ? HUGE_PAGE : 0);
     m->packed = wr_allocate(wr_model_allocator(m), m->packed_block);
     if (!m->packed)
         return weir_error_set(error, WEIR_MEMORY,
@@ -77,9 +78,8 @@ weir_status wr_model_pack(weir_model *m, const weir_model_options *options, weir
                               "the file",
                               m->info.path, bytes >> 20);
     packing job = {.options = options, .total = (int64_t)bytes};
-    size_t skip = bytes < HUGE_PAGE ? 0 : -(uintptr_t)m->packed % HUGE_PAGE;
-    job.at = m->packed + skip;
-    wr_advise_huge(job.at, bytes);
+    job.at = m->packed + (large ? -(uintptr_t)m->packed % HUGE_PAGE : 0);
+    if (large) wr_advise_huge(job.at, bytes);
     for (int64_t i = 0; i < matrix_count(m); i++) {
         wr_matrix *w = matrix_at(m, i);
         if (w) pack_matrix(&job, w);

@@ -25,9 +25,17 @@ int64_t wr_matmul_scratch(int64_t columns) {
     return WR_TILE_ROWS * padded + (int64_t)WR_TILE_ROWS * WR_TILE_BATCH * WR_LANES;
 }
 
-int64_t wr_attention_scratch(int32_t heads, int32_t key_dim, int32_t value_dim, int32_t tile) {
-    int64_t padded = ((int64_t)tile + WR_LANES - 1) / WR_LANES * WR_LANES;
-    int64_t row = key_dim > value_dim ? key_dim : value_dim;
-    /* scores of a tile; maximum, sum and shrinkage of each head; one row in floats */
-    return heads * padded + 3 * (int64_t)heads + row;
+int32_t wr_attention_tile(int32_t heads) {
+    return heads < WR_TILE_QUERIES ? WR_TILE_QUERIES / heads : 1;
+}
+
+static int64_t padded(int64_t n, int64_t block) { return (n + block - 1) / block * block; }
+
+int64_t wr_attention_scratch(int32_t heads, int32_t key_dim, int32_t value_dim) {
+    const int64_t queries = padded((int64_t)heads * wr_attention_tile(heads), WR_QUERY_BLOCK);
+    const int64_t value = padded(value_dim, WR_VALUE_BLOCK);
+    /* Of each query itself, its output, and its maximum, sum and shrinkage; a page's keys and
+     * values in floats; the scores of a block of queries against a page. */
+    return queries * (key_dim + value + 3) + WR_PAGE_TOKENS * (key_dim + value) +
+           WR_PAGE_TOKENS * WR_QUERY_BLOCK;
 }

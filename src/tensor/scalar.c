@@ -165,6 +165,11 @@ void wr_scalar_kv_read(wr_kv_type type, const void *row, float *x, int32_t dim) 
     kv_read(type, row, x, dim);
 }
 
+void wr_scalar_kv_read_key(wr_kv_type type, const void *keys, int32_t place, float *x,
+                           int32_t dim) {
+    kv_read_key(type, keys, place, x, dim);
+}
+
 const wr_kernels wr_kernels_scalar = {
     .name = "scalar",
     .level = WR_CPU_SCALAR,
@@ -183,5 +188,7 @@ const wr_kernels wr_kernels_scalar = {
     .rotate = rotate,
     .kv_write = kv_write,
     .kv_read = kv_read,
+    .kv_write_key = kv_write_key,
+    .kv_read_key = kv_read_key,
     .attend = wr_scalar_attend,
 };

@@ -18,7 +18,11 @@ enum {
     WR_LANES = 16,
     WR_TILE_ROWS = WR_MATMUL_GRAIN, /* rows that matmul decodes together */
     WR_TILE_COLUMNS = 256,          /* of a tile that is in the first cache at a time */
-    WR_TILE_BATCH = 24              /* inputs multiplied with them at a time */
+    WR_TILE_BATCH = 24,             /* inputs multiplied with them at a time */
+
+    WR_TILE_QUERIES = 64, /* queries, tokens times heads, that one tile of attention aims at */
+    WR_QUERY_BLOCK = 32,  /* queries that it computes together at most */
+    WR_VALUE_BLOCK = 8    /* elements of a value that it sums together */
 };
 
 #define WR_GELU_ROOT 0.797884560802865355879892f /* sqrt(2 / pi) */
@@ -27,6 +31,7 @@ enum {
 float wr_scalar_dot_floats(const float *w, const float *x, int64_t n);
 double wr_scalar_log_sum_exp(const float *x, int64_t n);
 void wr_scalar_kv_read(wr_kv_type type, const void *row, float *x, int32_t dim);
+void wr_scalar_kv_read_key(wr_kv_type type, const void *keys, int32_t place, float *x, int32_t dim);
 void wr_scalar_attend(const wr_attention *job);
 
 #endif

@@ -9,6 +9,12 @@
  */
 #define ALONE 200000
 
+/* What a token may attend, as numbers in its group's sequences of pages. */
+typedef struct token_spans {
+    wr_kv_span pinned;
+    wr_kv_span recent;
+} token_spans;
+
 struct wr_forward {
     const weir_model *model;
     wr_threads *threads;
@@ -29,9 +35,11 @@ struct wr_forward {
     size_t input_bytes[WR_INPUTS];
     uint8_t *scratch; /* [threads, scratch_bytes] */
     size_t scratch_bytes;
-    wr_kv_run *runs;      /* [groups, chunk, max_runs] */
-    wr_cache_runs *views; /* [groups, chunk] */
-    int32_t max_runs;
+    wr_cache_view *views;       /* [groups] the chunk's pages */
+    const uint8_t **pages;      /* [groups, max_pages] */
+    token_spans *spans;         /* [groups, chunk] */
+    wr_attention_token *tokens; /* [threads, tile] */
+    int32_t max_pages;
 
     weir_observer_fn observer;
     void *observer_context;
@@ -53,9 +61,8 @@ static int64_t most_columns(const weir_model *m) {
 }
 
 static size_t scratch_bytes(const weir_model *m) {
-    size_t attention =
-        sizeof(float) * (size_t)wr_attention_scratch(m->heads / m->kv_heads, m->key_dim,
-                                                     m->value_dim, WR_PAGE_TOKENS);
+    size_t attention = sizeof(float) * (size_t)wr_attention_scratch(m->heads / m->kv_heads,
+                                                                    m->key_dim, m->value_dim);
     size_t product = wr_product_scratch(most_columns(m));
     /* A line apart, so that workers never share one. */
     return ((attention > product ? attention : product) + 127) / 64 * 64;
@@ -70,10 +77,10 @@ wr_forward *wr_forward_layout(wr_arena *arena, const weir_model *model, int64_t 
     size_t width = (size_t)model->width;
     size_t query = (size_t)model->heads * (size_t)model->key_dim;
     size_t groups = (size_t)wr_cache_count_groups(&cache->shape);
-    int32_t max_runs = wr_cache_max_runs(cache);
+    size_t tile = (size_t)wr_attention_tile(model->heads / model->kv_heads);
     f->model = model;
     f->chunk = chunk;
-    f->max_runs = max_runs;
+    f->max_pages = wr_cache_max_pages(cache);
     f->scratch_bytes = scratch_bytes(model);
     f->x = wr_arena_take(arena, rows * width, sizeof(float));
     f->normed = wr_arena_take(arena, larger_size(rows, WR_LOGIT_ROWS) * width, sizeof(float));
@@ -95,8 +102,10 @@ wr_forward *wr_forward_layout(wr_arena *arena, const weir_model *model, int64_t 
                                        : NULL;
     }
     f->scratch = wr_arena_take(arena, (size_t)threads, f->scratch_bytes);
-    f->runs = wr_arena_take(arena, groups * rows * (size_t)max_runs, sizeof *f->runs);
-    f->views = wr_arena_take(arena, groups * rows, sizeof *f->views);
+    f->views = wr_arena_take(arena, groups, sizeof *f->views);
+    f->pages = wr_arena_take(arena, groups * (size_t)f->max_pages, sizeof *f->pages);
+    f->spans = wr_arena_take(arena, groups * rows, sizeof *f->spans);
+    f->tokens = wr_arena_take(arena, (size_t)threads * tile, sizeof *f->tokens);
     return forward;
 }
 
@@ -276,7 +285,7 @@ static void activation_task(void *context, int64_t begin, int64_t end, int worke
     }
 }
 
-/* --- Positions and views, once per chunk ------------------------------------------------------ */
+/* --- Positions, pages and spans, once per chunk ----------------------------------------------- */
 
 static void place_task(void *context, int64_t begin, int64_t end, int worker) {
     wr_forward *f = context;
@@ -290,11 +299,18 @@ static void place_task(void *context, int64_t begin, int64_t end, int worker) {
         wr_rope_angles(rope, (uint64_t)t, angles);
         if (f->turned[i]) wr_rope_angles(rope, (uint64_t)position, angles + rope->dim);
         for (int32_t g = 0; g < wr_cache_groups(f->cache); g++) {
-            wr_cache_runs *view = &f->views[g * f->chunk + i];
-            view->runs = f->runs + (g * f->chunk + i) * f->max_runs;
-            wr_cache_view(f->cache, g, t, view);
+            token_spans *spans = &f->spans[g * f->chunk + i];
+            wr_cache_spans(f->cache, g, &f->views[g], t, &spans->pinned, &spans->recent);
         }
     }
+}
+
+static void place_chunk(wr_forward *f) {
+    for (int32_t g = 0; g < wr_cache_groups(f->cache); g++) {
+        f->views[g].pages = f->pages + (int64_t)g * f->max_pages;
+        wr_cache_view_of(f->cache, g, f->first, f->first + f->count, &f->views[g]);
+    }
+    run(f, f->count, f->count * (f->model->rotary_dim + 1) * 50, place_task, f);
 }
 
 /* --- Attention -------------------------------------------------------------------------------- */
@@ -302,6 +318,8 @@ static void place_task(void *context, int64_t begin, int64_t end, int worker) {
 typedef struct layer_step {
     wr_forward *f;
     int32_t layer;
+    int32_t tile;  /* tokens of an attention job */
+    int32_t parts; /* that the heads of a KV head are divided into */
 } layer_step;
 
 static void write_cache(const wr_forward *f, int32_t layer, int64_t i) {
@@ -311,7 +329,8 @@ static void write_cache(const wr_forward *f, int32_t layer, int64_t i) {
     const float *v = f->v + i * m->kv_heads * m->value_dim;
     for (int32_t h = 0; h < m->kv_heads; h++) {
         size_t at = row.head_stride * (size_t)h;
-        m->kernels->kv_write(row.type, row.key + at, k + (int64_t)h * m->key_dim, m->key_dim);
+        m->kernels->kv_write_key(row.type, row.keys + at, row.place, k + (int64_t)h * m->key_dim,
+                                 m->key_dim);
         m->kernels->kv_write(row.type, row.value + at, v + (int64_t)h * m->value_dim, m->value_dim);
     }
 }
@@ -336,72 +355,107 @@ static void rotate_task(void *context, int64_t begin, int64_t end, int worker) {
     }
 }
 
-/* What does not change from item to item. */
-static wr_attention attention_job(const wr_forward *f, int worker) {
+static wr_attention_token attention_token(const wr_forward *f, int32_t layer, int64_t i,
+                                          int32_t head) {
     const weir_model *m = f->model;
-    return (wr_attention){.heads = m->heads / m->kv_heads,
-                          .key_dim = m->key_dim,
-                          .value_dim = m->value_dim,
-                          .scale = m->attention_scale,
-                          .tile = WR_PAGE_TOKENS,
-                          .scratch =
-                              (float *)(void *)(f->scratch + (size_t)worker * f->scratch_bytes)};
+    const token_spans *spans = &f->spans[wr_cache_group_of(f->cache, layer) * f->chunk + i];
+    int64_t query = (i * m->heads + head) * m->key_dim;
+    return (wr_attention_token){.query_recent = f->q + query,
+                                .query_pinned = (f->turned[i] ? f->q_pinned : f->q) + query,
+                                .out = f->attended + (i * m->heads + head) * m->value_dim,
+                                .pinned = spans->pinned,
+                                .recent = spans->recent};
 }
 
-/* One token of the chunk and one KV head, with the query heads that share it. */
-static void attend_one(const wr_forward *f, int32_t layer, int64_t i, int32_t head,
-                       wr_attention *job) {
+/* A job for `heads` query heads of one KV head; its tokens are the caller's to give. */
+static wr_attention attention_job(const wr_forward *f, int32_t layer, int32_t kv_head,
+                                  int32_t heads, int worker) {
     const weir_model *m = f->model;
-    int32_t group = wr_cache_group_of(f->cache, layer);
-    const wr_cache_runs *view = &f->views[group * f->chunk + i];
-    int64_t query_head = i * m->heads + (int64_t)head * job->heads;
-    job->query_recent = f->q + query_head * m->key_dim;
-    job->query_pinned = (f->turned[i] ? f->q_pinned : f->q) + query_head * m->key_dim;
-    job->out = f->attended + query_head * m->value_dim;
-    wr_cache_offsets(f->cache, layer, head, &job->pinned, &job->recent);
-    job->pinned.runs = view->runs;
-    job->pinned.run_count = view->pinned;
-    job->recent.runs = view->runs + view->pinned;
-    job->recent.run_count = view->recent;
-    m->kernels->attend(job);
+    const wr_cache_view *view = &f->views[wr_cache_group_of(f->cache, layer)];
+    int32_t tile = wr_attention_tile(m->heads / m->kv_heads);
+    wr_attention job = {.tokens = f->tokens + (int64_t)worker * tile,
+                        .heads = heads,
+                        .key_dim = m->key_dim,
+                        .value_dim = m->value_dim,
+                        .scale = m->attention_scale,
+                        .scratch =
+                            (float *)(void *)(f->scratch + (size_t)worker * f->scratch_bytes)};
+    wr_cache_offsets(f->cache, layer, kv_head, &job.pinned, &job.recent);
+    job.pinned.pages = view->pages;
+    job.recent.pages = view->pages + view->pinned;
+    return job;
 }
 
-/* Item = KV head * count + token: neighbours read the same pages. */
+/* Tokens [begin, end) of the chunk for query heads [head, head_end), which share a KV head. */
+static void attend_tile(const layer_step *step, int64_t begin, int64_t end, int32_t head,
+                        int32_t head_end, int worker) {
+    const wr_forward *f = step->f;
+    int32_t group = f->model->heads / f->model->kv_heads;
+    wr_attention_token *tokens = f->tokens + (int64_t)worker * wr_attention_tile(group);
+    wr_attention job = attention_job(f, step->layer, head / group, head_end - head, worker);
+    for (int64_t i = begin; i < end; i++)
+        tokens[job.token_count++] = attention_token(f, step->layer, i, head);
+    f->model->kernels->attend(&job);
+}
+
+static int64_t tiles_of(const layer_step *step) {
+    return (step->f->count + step->tile - 1) / step->tile;
+}
+
+/* Item = (KV head * parts + part) * tiles + tile: neighbours read the same pages. */
 static void attend_task(void *context, int64_t begin, int64_t end, int worker) {
     const layer_step *step = context;
-    wr_forward *f = step->f;
-    wr_attention job = attention_job(f, worker);
-    for (int64_t item = begin; item < end; item++)
-        attend_one(f, step->layer, item % f->count, (int32_t)(item / f->count), &job);
+    const wr_forward *f = step->f;
+    int32_t group = f->model->heads / f->model->kv_heads;
+    int64_t tiles = tiles_of(step);
+    for (int64_t item = begin; item < end; item++) {
+        int64_t token = item % tiles * step->tile;
+        int64_t stop = token + step->tile < f->count ? token + step->tile : f->count;
+        int32_t part = (int32_t)(item / tiles % step->parts);
+        int32_t head = (int32_t)(item / tiles / step->parts) * group;
+        attend_tile(step, token, stop, head + group * part / step->parts,
+                    head + group * (part + 1) / step->parts, worker);
+    }
 }
 
-static int32_t count_keys(const wr_kv_run *runs, int32_t run_count) {
-    int32_t keys = 0;
-    for (int32_t i = 0; i < run_count; i++) keys += runs[i].count;
-    return keys;
+/* A few tokens and KV heads would leave threads without work: then the heads that share a KV head
+ * are divided, though each part reads the keys again. */
+static void divide_attention(layer_step *step) {
+    const weir_model *m = step->f->model;
+    int32_t group = m->heads / m->kv_heads;
+    int64_t threads = wr_threads_count(step->f->threads);
+    step->tile = wr_attention_tile(group);
+    step->parts = 1;
+    for (int64_t items = m->kv_heads * tiles_of(step);
+         items % threads != 0 && items < 4 * threads && step->parts * 2 <= group; items *= 2)
+        step->parts *= 2;
 }
 
 /* For the observer every query attends once more, now keeping its scores; the output is the same.
  */
 static void show_scores(wr_forward *f, int32_t layer) {
     const weir_model *m = f->model;
-    wr_attention job = attention_job(f, 0);
+    int32_t group = m->heads / m->kv_heads;
     for (int64_t i = 0; i < f->count; i++) {
-        const wr_cache_runs *view = &f->views[wr_cache_group_of(f->cache, layer) * f->chunk + i];
+        wr_attention_token token = attention_token(f, layer, i, 0);
         weir_scores seen = {.layer = layer,
                             .index = f->first + i,
                             .scores = f->scores,
                             .heads = m->heads,
-                            .pinned = count_keys(view->runs, view->pinned)};
-        int32_t recent = count_keys(view->runs + view->pinned, view->recent);
+                            .pinned = token.pinned.end - token.pinned.begin};
+        int32_t recent = token.recent.end - token.recent.begin;
         int64_t pinned_end = wr_cache_pinned(f->cache);
         pinned_end = pinned_end < seen.index + 1 ? pinned_end : seen.index + 1;
         seen.keys = seen.pinned + recent;
         seen.pinned_first = pinned_end - seen.pinned;
         seen.recent_first = seen.index + 1 - recent;
-        for (int32_t head = 0; head < m->kv_heads; head++) {
-            job.scores = f->scores + (int64_t)head * job.heads * seen.keys;
-            attend_one(f, layer, i, head, &job);
+        for (int32_t head = 0; head < m->heads; head += group) {
+            wr_attention job = attention_job(f, layer, head / group, group, 0);
+            token = attention_token(f, layer, i, head);
+            token.scores = f->scores + (int64_t)head * seen.keys;
+            job.tokens = &token;
+            job.token_count = 1;
+            m->kernels->attend(&job);
         }
         f->scores_fn(f->scores_context, &seen);
     }
@@ -425,7 +479,8 @@ static void run_attention(wr_forward *f, int32_t layer) {
     linear(f, f->normed, f->count, projections, 3);
     show(f, WEIR_POINT_VALUE, layer, f->first, f->v, f->count, (int64_t)m->kv_heads * m->value_dim);
     run(f, f->count, f->count * m->width * 4, rotate_task, &step);
-    run(f, f->count * m->kv_heads, attention_work(f), attend_task, &step);
+    divide_attention(&step);
+    run(f, m->kv_heads * step.parts * tiles_of(&step), attention_work(f), attend_task, &step);
     if (f->scores_fn) show_scores(f, layer);
     show(f, WEIR_POINT_ATTENTION, layer, f->first, f->attended, f->count,
          (int64_t)m->heads * m->value_dim);
@@ -459,7 +514,7 @@ weir_status wr_forward_chunk(wr_forward *f, wr_cache *cache, const int32_t *toke
     f->count = count;
     embed(f, tokens);
     show(f, WEIR_POINT_EMBEDDING, -1, f->first, f->x, count, m->width);
-    run(f, count, count * (m->rotary_dim + 1) * 50, place_task, f);
+    place_chunk(f);
     for (int32_t layer = 0; layer < m->layers; layer++) {
         if (atomic_load_explicit(cancel, memory_order_relaxed)) return WEIR_CANCELLED;
         add_and_norm(f, layer > 0, &m->blocks[layer].attention_norm);

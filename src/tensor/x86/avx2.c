@@ -28,5 +28,7 @@ const wr_kernels wr_kernels_avx2 = {
     .rotate = rotate,
     .kv_write = kv_write,
     .kv_read = kv_read,
+    .kv_write_key = kv_write_key,
+    .kv_read_key = kv_read_key,
     .attend = attend,
 };

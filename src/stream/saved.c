@@ -238,9 +238,7 @@ static weir_status load_stream(loader *l, const weir_stream_options *options, we
         options && options->allocator ? options->allocator : wr_model_allocator(l->model);
     weir_status status = check_envelope(l);
     if (status == WEIR_OK) status = load_settings(l, &settings);
-    if (status == WEIR_OK)
-        status = wr_settings_machine(&settings, options ? options->chunk : 0,
-                                     options ? options->threads : 0, l->error);
+    if (status == WEIR_OK) status = wr_settings_machine(l->model, options, &settings, l->error);
     if (status == WEIR_OK)
         status = wr_stream_reserve(l->model, &settings, allocator, NULL, out, l->error);
     if (status == WEIR_OK) status = wr_cache_open((*out)->past.cache, allocator, l->error);

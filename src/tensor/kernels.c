@@ -72,9 +72,9 @@ size_t wr_input_bytes(wr_input input, int64_t columns) {
 }
 
 size_t wr_product_scratch(int64_t columns) {
-    /* A panel packed on the way, at most floats; its codes as bytes; a tile of sums. */
+    /* A panel packed on the way, at most floats; its codes as bytes; a tile of weights or sums. */
     size_t n = ((size_t)columns + 63) / 64 * 64;
-    return n * WR_PANEL_ROWS * 4 + n * WR_PANEL_ROWS + 8192;
+    return n * WR_PANEL_ROWS * 4 + n * WR_PANEL_ROWS + 262144;
 }
 
 int32_t wr_attention_tile(int32_t heads) {

@@ -7,6 +7,14 @@
 
 #include "tensor/x86/attend_lanes.h"
 #include "tensor/x86/decode_lanes.h"
+#include "tensor/x86/floats.h"
+
+static void product(const wr_product *job) {
+    if (wr_is_floats(job->w->format))
+        wr_avx2_floats_product(job);
+    else
+        wr_scalar_product(job);
+}
 
 const wr_kernels wr_kernels_avx2 = {
     .name = "avx2",
@@ -15,7 +23,7 @@ const wr_kernels wr_kernels_avx2 = {
     .decode = decode,
     .input_of = wr_scalar_input_of,
     .prepare = wr_scalar_prepare,
-    .product = wr_scalar_product,
+    .product = product,
     .rms_norm = rms_norm,
     .layer_norm = layer_norm,
     .add = add,

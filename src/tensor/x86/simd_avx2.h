@@ -139,6 +139,34 @@ static inline vec v_load_i8_part(const void *p, int64_t n) {
     return v_load_i8(all);
 }
 
+/* The lower, or the upper, bfloat16 of each lane. */
+static inline vec v_bf16_low(vec pair) {
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(pair), 16));
+}
+static inline vec v_bf16_high(vec pair) {
+    const __m256i upper = _mm256_set1_epi32((int)0xffff0000u);
+    return _mm256_castsi256_ps(_mm256_and_si256(_mm256_castps_si256(pair), upper));
+}
+
+/* Lane j of vector i becomes lane i of vector j. */
+INLINE void v_transpose(vec r[LANES]) {
+    vec t[LANES];
+    UNROLLED for (int i = 0; i < LANES; i += 4) {
+        const vec ab = _mm256_unpacklo_ps(r[i], r[i + 1]), AB = _mm256_unpackhi_ps(r[i], r[i + 1]);
+        const vec cd = _mm256_unpacklo_ps(r[i + 2], r[i + 3]);
+        const vec CD = _mm256_unpackhi_ps(r[i + 2], r[i + 3]);
+        t[i] = _mm256_shuffle_ps(ab, cd, 0x44);
+        t[i + 1] = _mm256_shuffle_ps(ab, cd, 0xee);
+        t[i + 2] = _mm256_shuffle_ps(AB, CD, 0x44);
+        t[i + 3] = _mm256_shuffle_ps(AB, CD, 0xee);
+    }
+    /* t[4 g + j]: of rows 4 g ... 4 g + 3, columns j, 4 + j */
+    UNROLLED for (int j = 0; j < 4; j++) {
+        r[j] = _mm256_permute2f128_ps(t[j], t[4 + j], 0x20);
+        r[4 + j] = _mm256_permute2f128_ps(t[j], t[4 + j], 0x31);
+    }
+}
+
 /* 16 signed bytes as floats. */
 static inline void v_of_bytes(__m128i q, vec w[VECS]) {
     w[0] = _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(q));

@@ -116,6 +116,40 @@ static inline vec v_load_i8_part(const void *p, int64_t n) {
     return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_maskz_loadu_epi8(first_lanes(n), p)));
 }
 
+/* The lower, or the upper, bfloat16 of each lane. */
+static inline vec v_bf16_low(vec pair) {
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_castps_si512(pair), 16));
+}
+static inline vec v_bf16_high(vec pair) {
+    const __m512i upper = _mm512_set1_epi32((int)0xffff0000u);
+    return _mm512_castsi512_ps(_mm512_and_si512(_mm512_castps_si512(pair), upper));
+}
+
+/* Lane j of vector i becomes lane i of vector j. */
+INLINE void v_transpose(vec r[LANES]) {
+    vec t[LANES];
+    UNROLLED_16 for (int i = 0; i < LANES; i += 4) {
+        const vec ab = _mm512_unpacklo_ps(r[i], r[i + 1]), AB = _mm512_unpackhi_ps(r[i], r[i + 1]);
+        const vec cd = _mm512_unpacklo_ps(r[i + 2], r[i + 3]);
+        const vec CD = _mm512_unpackhi_ps(r[i + 2], r[i + 3]);
+        t[i] = _mm512_shuffle_ps(ab, cd, 0x44);
+        t[i + 1] = _mm512_shuffle_ps(ab, cd, 0xee);
+        t[i + 2] = _mm512_shuffle_ps(AB, CD, 0x44);
+        t[i + 3] = _mm512_shuffle_ps(AB, CD, 0xee);
+    }
+    /* t[4 g + j]: of rows 4 g ... 4 g + 3, columns j, 4 + j, 8 + j, 12 + j */
+    UNROLLED_16 for (int j = 0; j < 4; j++) {
+        const vec a = _mm512_shuffle_f32x4(t[j], t[4 + j], 0x88);
+        const vec b = _mm512_shuffle_f32x4(t[j], t[4 + j], 0xdd);
+        const vec c = _mm512_shuffle_f32x4(t[8 + j], t[12 + j], 0x88);
+        const vec d = _mm512_shuffle_f32x4(t[8 + j], t[12 + j], 0xdd);
+        r[j] = _mm512_shuffle_f32x4(a, c, 0x88);
+        r[4 + j] = _mm512_shuffle_f32x4(b, d, 0x88);
+        r[8 + j] = _mm512_shuffle_f32x4(a, c, 0xdd);
+        r[12 + j] = _mm512_shuffle_f32x4(b, d, 0xdd);
+    }
+}
+
 /* 16 signed bytes as floats. */
 static inline void v_of_bytes(__m128i q, vec w[VECS]) {
     w[0] = _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(q));

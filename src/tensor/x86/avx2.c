@@ -6,15 +6,30 @@
 #include "tensor/x86/simd_avx2.h"
 
 #include "tensor/x86/attend_lanes.h"
+#include "tensor/x86/bytes.h"
 #include "tensor/x86/decode_lanes.h"
+
+static void prepare(wr_input input, const float *x, int64_t columns, void *out) {
+    if (input == WR_INPUT_BYTES)
+        wr_avx2_prepare_bytes(x, columns, out);
+    else
+        wr_scalar_prepare(input, x, columns, out);
+}
+
+static void product(const wr_product *job) {
+    if (wr_scalar_input_of(job->w->format) == WR_INPUT_FLOATS)
+        wr_scalar_product(job);
+    else
+        wr_avx2_bytes_product(job);
+}
 
 const wr_kernels wr_kernels_avx2 = {
     .name = "avx2",
     .level = WR_CPU_AVX2,
     .decode = decode,
     .input_of = wr_scalar_input_of,
-    .prepare = wr_scalar_prepare,
-    .product = wr_scalar_product,
+    .prepare = prepare,
+    .product = product,
     .rms_norm = rms_norm,
     .layer_norm = layer_norm,
     .add = add,

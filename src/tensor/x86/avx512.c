@@ -6,15 +6,22 @@
 #include "tensor/x86/simd_avx512.h"
 
 #include "tensor/x86/attend_lanes.h"
+#include "tensor/x86/bytes.h"
 #include "tensor/x86/decode_lanes.h"
+
+static void product(const wr_product *job) {
+    if (wr_scalar_input_of(job->w->format) == WR_INPUT_FLOATS)
+        wr_scalar_product(job);
+    else
+        wr_avx512_bytes_product(job);
+}
 
 const wr_kernels wr_kernels_avx512 = {
     .name = "avx512",
     .level = WR_CPU_AVX512,
     .decode = decode,
     .input_of = wr_scalar_input_of,
-    .prepare = wr_scalar_prepare,
-    .product = wr_scalar_product,
+    .product = product,
     .rms_norm = rms_norm,
     .layer_norm = layer_norm,
     .add = add,

@@ -14,6 +14,7 @@ static const wr_kernels *const tables[WR_CPU_LEVELS] = {
 #ifdef WR_X86_KERNELS
     [WR_CPU_AVX2] = &wr_kernels_avx2,
     [WR_CPU_AVX512] = &wr_kernels_avx512,
+    [WR_CPU_VNNI] = &wr_kernels_avx512vnni,
 #endif
 };
 

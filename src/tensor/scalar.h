@@ -10,6 +10,7 @@ extern const wr_kernels wr_kernels_scalar;
 #ifdef WR_X86_KERNELS
 extern const wr_kernels wr_kernels_avx2;
 extern const wr_kernels wr_kernels_avx512;
+extern const wr_kernels wr_kernels_avx512vnni;
 #endif
 
 enum {

@@ -44,20 +44,31 @@ static weir_status cancelled(weir_stream *stream, weir_error *error) {
     return weir_error_set(error, WEIR_CANCELLED, "cancelled");
 }
 
-/* Compute a chunk and commit it to the cache; the last hidden state is kept. The tokens that left
- * the window are [evicted[0], evicted[1]). Fails only when cancelled. */
-static weir_status compute(weir_stream *stream, const int32_t *tokens, int64_t count,
-                           const atomic_bool *cancel, int64_t evicted[2]) {
+static weir_status compute_rows(weir_stream *stream, const int32_t *tokens, int64_t count,
+                                const atomic_bool *cancel) {
+    stream->ahead.count = 0; /* the rows of another chunk */
+    wr_cache_prepare(stream->past.cache, count);
+    return wr_forward_chunk(stream->forward, stream->past.cache, tokens, count, cancel);
+}
+
+/* Rows [row, row + count) of the chunk that was computed, the next ones, are committed to the
+ * cache; the last hidden state is kept. The tokens that left the window are [evicted[0],
+ * evicted[1]). */
+static void commit_rows(weir_stream *stream, int64_t row, int64_t count, int64_t evicted[2]) {
     wr_past *past = &stream->past;
-    wr_cache_prepare(past->cache, count);
-    if (wr_forward_chunk(stream->forward, past->cache, tokens, count, cancel) != WEIR_OK)
-        return WEIR_CANCELLED;
     wr_cache_commit(past->cache, count, &evicted[0], &evicted[1]);
-    memcpy(past->hidden, wr_forward_hidden(stream->forward, count - 1),
+    memcpy(past->hidden, wr_forward_hidden(stream->forward, row + count - 1),
            (size_t)stream->model->width * sizeof *past->hidden);
     past->hidden_ready = true;
     stream->logits_ready = false;
-    return WEIR_OK;
+}
+
+/* Compute a chunk and commit it. Fails only when cancelled. */
+static weir_status compute(weir_stream *stream, const int32_t *tokens, int64_t count,
+                           const atomic_bool *cancel, int64_t evicted[2]) {
+    weir_status status = compute_rows(stream, tokens, count, cancel);
+    if (status == WEIR_OK) commit_rows(stream, 0, count, evicted);
+    return status;
 }
 
 static void tell_evicted(const weir_stream *stream, int64_t first, int64_t end) {
@@ -248,6 +259,63 @@ weir_status weir_stream_feed_scored(weir_stream *stream, const int32_t *tokens, 
 weir_status weir_stream_feed_tokens(weir_stream *stream, const int32_t *tokens, int64_t count,
                                     weir_error *error) {
     return weir_stream_feed_scored(stream, tokens, count, NULL, NULL, error);
+}
+
+/* --- Ahead of the stream ---------------------------------------------------------------------- */
+
+int64_t wr_stream_room_ahead(const weir_stream *stream, int64_t most) {
+    int64_t room = stream->settings.chunk - 1;
+    if (stream->observed || stream->scores) return 0;
+    if (stream->settings.policy == WEIR_DENSE) {
+        int64_t left = stream->settings.window - stream->past.index - 1;
+        room = left < room ? left : room;
+    }
+    if (most > room) most = room;
+    return most > 0 ? wr_cache_room_ahead(stream->past.cache, 1 + most) - 1 : 0;
+}
+
+bool wr_stream_is_ahead(const weir_stream *stream, int32_t token) {
+    const wr_ahead *ahead = &stream->ahead;
+    /* Whatever a callback did to the stream meanwhile has unprepared the rows. */
+    return ahead->next < ahead->count && ahead->tokens[ahead->next] == token &&
+           wr_cache_prepared(stream->past.cache) == ahead->count - ahead->next &&
+           !stream->observed && !stream->scores;
+}
+
+weir_status wr_stream_take_ahead(weir_stream *stream, weir_error *error) {
+    wr_ahead *ahead = &stream->ahead;
+    int64_t evicted[2];
+    int64_t row = ahead->next;
+    if (atomic_load_explicit(&stream->cancel, memory_order_relaxed))
+        return cancelled(stream, error);
+    ahead->next++;
+    commit_rows(stream, row, 1, evicted);
+    if (ahead->scored) {
+        size_t vocabulary = (size_t)stream->model->vocabulary;
+        memcpy(stream->logits, stream->rows + (size_t)row * vocabulary,
+               vocabulary * sizeof *stream->logits);
+        stream->logits_ready = stream->logits_unasked = true;
+    }
+    remember(&stream->past, ahead->tokens[row]);
+    tell_evicted(stream, evicted[0], evicted[1]);
+    return WEIR_OK;
+}
+
+weir_status wr_stream_feed_ahead(weir_stream *stream, const int32_t *tokens, int64_t count,
+                                 weir_error *error) {
+    wr_ahead *ahead = &stream->ahead;
+    weir_status status = check_tokens(stream, tokens, 1, error);
+    if (status != WEIR_OK) return status;
+    if (atomic_load_explicit(&stream->cancel, memory_order_relaxed) ||
+        compute_rows(stream, tokens, count, &stream->cancel) != WEIR_OK)
+        return cancelled(stream, error);
+    memcpy(ahead->tokens, tokens, (size_t)count * sizeof *tokens);
+    ahead->count = count;
+    ahead->next = 0;
+    /* A row that is not a number may be one that is never taken: whoever looks will find out. */
+    ahead->scored = wr_forward_logits(stream->forward, wr_forward_hidden(stream->forward, 0),
+                                      stream->past.index, count, stream->rows) == WEIR_OK;
+    return wr_stream_take_ahead(stream, error);
 }
 
 /* --- Feeding text ----------------------------------------------------------------------------- */

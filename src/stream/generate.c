@@ -1,6 +1,7 @@
 /* Reading: logits, drawing a token, generating text. */
 #include <string.h>
 
+#include "base/clock.h"
 #include "sample/stop.h"
 #include "stream/stream_private.h"
 
@@ -20,6 +21,7 @@ weir_status weir_stream_logits(weir_stream *stream, const float **logits, weir_e
                 (long long)last);
         stream->logits_ready = true;
     }
+    stream->logits_unasked = false;
     *logits = stream->logits;
     return WEIR_OK;
 }
@@ -47,12 +49,72 @@ weir_status weir_stream_next(weir_stream *stream, int32_t *token, weir_error *er
 
 weir_generate weir_generate_default(void) { return (weir_generate){.stop_at_end = true}; }
 
+/* --- Looking back ----------------------------------------------------------------------------- */
+
+/* A draft of what follows `next`, behind it in tokens[]. */
+static int64_t look_up(const weir_stream *stream, int64_t most, int32_t next, int32_t *tokens) {
+    const wr_past *past = &stream->past;
+    wr_lookup_text text = {.ring = past->history,
+                           .size = past->history_size,
+                           .begin = wr_past_history_begin(past),
+                           .end = past->index};
+    tokens[0] = next;
+    return wr_lookup_draft(&text, next, tokens + 1, most);
+}
+
+/* The step that was, is over; another begins with `token`, drawn and not fed. */
+static weir_status begin_step(weir_stream *stream, const weir_generate *options,
+                              weir_generated *result, wr_lookup_step *step, int32_t token,
+                              weir_error *error) {
+    int32_t tokens[1 + WEIR_MAX_LOOKUP];
+    wr_lookup_end(&stream->pace, step);
+    *step = (wr_lookup_step){0};
+    int64_t most = options->lookup;
+    if (options->tokens >= 0 && options->tokens - result->tokens - 1 < most)
+        most = options->tokens - result->tokens - 1;
+    most = wr_lookup_begin(&stream->pace, wr_stream_room_ahead(stream, most));
+    double begun = wr_clock_seconds();
+    if (most > 0) {
+        step->drafted = look_up(stream, most, token, tokens);
+        double found = wr_clock_seconds();
+        step->search = found - begun;
+        begun = found;
+    }
+    weir_status status = step->drafted > 0
+                             ? wr_stream_feed_ahead(stream, tokens, 1 + step->drafted, error)
+                             : feed_drawn(stream, token, error);
+    step->compute = wr_clock_seconds() - begun;
+    if (status == WEIR_OK) result->drafted += step->drafted;
+    return status;
+}
+
+/* weir_stream_next, with a draft behind the token when that pays. */
+static weir_status next_looked_up(weir_stream *stream, const weir_generate *options,
+                                  weir_generated *result, wr_lookup_step *step, int32_t *token,
+                                  weir_error *error) {
+    const float *logits;
+    double begun = wr_clock_seconds();
+    weir_status status = weir_stream_logits(stream, &logits, error);
+    step->compute += wr_clock_seconds() - begun;
+    if (status == WEIR_OK)
+        status = wr_sampler_draw(stream->past.sampler, logits, stream->past.index, token, error);
+    if (status != WEIR_OK) return status;
+    if (!wr_stream_is_ahead(stream, *token))
+        return begin_step(stream, options, result, step, *token, error);
+    status = wr_stream_take_ahead(stream, error);
+    if (status != WEIR_OK) return status;
+    step->accepted++;
+    result->accepted++;
+    return WEIR_OK;
+}
+
 /* --- Text of generated tokens ----------------------------------------------------------------- */
 
 typedef struct writer {
     weir_stream *stream;
     wr_stop stop;
     size_t size; /* bytes of stream->text that are certain */
+    wr_lookup_step step;
 } writer;
 
 static void keep_text(void *context, const char *text, size_t size) {
@@ -80,7 +142,9 @@ static weir_status generate_one(weir_stream *stream, writer *out, const weir_gen
                                 weir_text_fn fn, void *context, weir_generated *result, bool *done,
                                 weir_error *error) {
     int32_t token;
-    weir_status status = weir_stream_next(stream, &token, error);
+    weir_status status = options->lookup > 0
+                             ? next_looked_up(stream, options, result, &out->step, &token, error)
+                             : weir_stream_next(stream, &token, error);
     if (status != WEIR_OK) return status;
     result->tokens++;
     if (options->stop_at_end && wr_vocab_ends_text(stream->model->vocab, token)) {
@@ -105,6 +169,17 @@ static void write_rest(writer *out, weir_text_fn fn, void *context) {
     if (fn && out->size > 0) fn(context, -1, out->stream->text, out->size);
 }
 
+static weir_status check_lookup(const weir_stream *stream, int lookup, weir_error *error) {
+    if (lookup < 0 || lookup > WEIR_MAX_LOOKUP)
+        return weir_error_set(error, WEIR_USAGE, "a draft of %d tokens is out of range (0 to %d)",
+                              lookup, WEIR_MAX_LOOKUP);
+    if (lookup > 0 && stream->settings.policy == WEIR_RECOMPUTE)
+        return weir_error_set(error, WEIR_USAGE,
+                              "looking back does not apply to the recompute policy, which computes "
+                              "its window for every token anyway: leave lookup at 0");
+    return WEIR_OK;
+}
+
 weir_status weir_stream_generate(weir_stream *stream, const weir_generate *options, weir_text_fn fn,
                                  void *context, weir_generated *result, weir_error *error) {
     weir_generated unused;
@@ -117,11 +192,14 @@ weir_status weir_stream_generate(weir_stream *stream, const weir_generate *optio
         return weir_error_set(error, WEIR_USAGE,
                               "cannot generate %lld tokens: give 0 or more, or -1 for no end",
                               (long long)options->tokens);
-    weir_status status = wr_stop_init(&out.stop, options->stop, options->stop_count, error);
+    weir_status status = check_lookup(stream, options->lookup, error);
+    if (status == WEIR_OK)
+        status = wr_stop_init(&out.stop, options->stop, options->stop_count, error);
     if (status == WEIR_OK) status = weir_stream_flush(stream, error);
     bool done = false;
     while (status == WEIR_OK && !done && (options->tokens < 0 || result->tokens < options->tokens))
         status = generate_one(stream, &out, options, fn, context, result, &done, error);
+    stream->ahead.count = 0;
     if (result->reason != WEIR_STOP_STRING) write_rest(&out, fn, context);
     return status;
 }

@@ -209,6 +209,8 @@ void weir_stream_cancel(weir_stream *stream) {
 }
 
 void weir_stream_observe(weir_stream *stream, weir_observer_fn fn, void *context) {
+    stream->observed = fn != NULL;
+    if (stream->logits_unasked) stream->logits_ready = false; /* they are to be seen */
     wr_forward_observe(stream->forward, fn, context);
 }
 

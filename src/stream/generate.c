@@ -51,40 +51,46 @@ weir_generate weir_generate_default(void) { return (weir_generate){.stop_at_end 
 
 /* --- Looking back ----------------------------------------------------------------------------- */
 
-/* A draft of what follows `next`, behind it in tokens[]. */
-static int64_t look_up(const weir_stream *stream, int64_t most, int32_t next, int32_t *tokens) {
+/* A draft of what follows `next`, behind it in tokens[]: how many there are. */
+static int64_t look_up(const weir_stream *stream, int64_t most, int32_t next, int32_t *tokens,
+                       wr_lookup_step *step) {
     const wr_past *past = &stream->past;
     wr_lookup_text text = {.ring = past->history,
                            .size = past->history_size,
                            .begin = wr_past_history_begin(past),
                            .end = past->index};
+    double begun = wr_clock_thread_seconds();
+    wr_lookup_match match = wr_lookup_find(&text, next);
+    int64_t count = wr_lookup_length(&stream->pace, match.length, most);
     tokens[0] = next;
-    return wr_lookup_draft(&text, next, tokens + 1, most);
+    wr_lookup_draft(&text, next, match, tokens + 1, count);
+    step->match = match.length;
+    step->search = wr_clock_thread_seconds() - begun;
+    return count;
 }
 
-/* The step that was, is over; another begins with `token`, drawn and not fed. */
-static weir_status begin_step(weir_stream *stream, const weir_generate *options,
-                              weir_generated *result, wr_lookup_step *step, int32_t token,
-                              weir_error *error) {
+/* A step begins with `token`, drawn and not fed. `most`: tokens of a draft that can be of use. */
+static weir_status begin_step(weir_stream *stream, wr_lookup_step *step, int32_t token,
+                              int64_t most, weir_error *error) {
     int32_t tokens[1 + WEIR_MAX_LOOKUP];
-    wr_lookup_end(&stream->pace, step);
-    *step = (wr_lookup_step){0};
-    int64_t most = options->lookup;
-    if (options->tokens >= 0 && options->tokens - result->tokens - 1 < most)
-        most = options->tokens - result->tokens - 1;
-    most = wr_lookup_begin(&stream->pace, wr_stream_room_ahead(stream, most));
-    double begun = wr_clock_seconds();
-    if (most > 0) {
-        step->drafted = look_up(stream, most, token, tokens);
-        double found = wr_clock_seconds();
-        step->search = found - begun;
-        begun = found;
-    }
+    *step = (wr_lookup_step){.timed = wr_lookup_begin(&stream->pace)};
+    most = wr_stream_room_ahead(stream, most);
+    if (step->timed && most > 0) step->drafted = look_up(stream, most, token, tokens, step);
+    double begun = step->timed ? wr_clock_thread_seconds() : 0;
     weir_status status = step->drafted > 0
                              ? wr_stream_feed_ahead(stream, tokens, 1 + step->drafted, error)
                              : feed_drawn(stream, token, error);
-    step->compute = wr_clock_seconds() - begun;
-    if (status == WEIR_OK) result->drafted += step->drafted;
+    if (step->timed) step->compute = wr_clock_thread_seconds() - begun;
+    return status;
+}
+
+/* The logits belong to the step before. After a draft they are there already. */
+static weir_status end_of_step(weir_stream *stream, wr_lookup_step *step, const float **logits,
+                               weir_error *error) {
+    bool timed = step->timed && !stream->logits_ready;
+    double begun = timed ? wr_clock_thread_seconds() : 0;
+    weir_status status = weir_stream_logits(stream, logits, error);
+    if (timed) step->compute += wr_clock_thread_seconds() - begun;
     return status;
 }
 
@@ -93,19 +99,23 @@ static weir_status next_looked_up(weir_stream *stream, const weir_generate *opti
                                   weir_generated *result, wr_lookup_step *step, int32_t *token,
                                   weir_error *error) {
     const float *logits;
-    double begun = wr_clock_seconds();
-    weir_status status = weir_stream_logits(stream, &logits, error);
-    step->compute += wr_clock_seconds() - begun;
+    weir_status status = end_of_step(stream, step, &logits, error);
     if (status == WEIR_OK)
         status = wr_sampler_draw(stream->past.sampler, logits, stream->past.index, token, error);
     if (status != WEIR_OK) return status;
-    if (!wr_stream_is_ahead(stream, *token))
-        return begin_step(stream, options, result, step, *token, error);
-    status = wr_stream_take_ahead(stream, error);
-    if (status != WEIR_OK) return status;
-    step->accepted++;
-    result->accepted++;
-    return WEIR_OK;
+    if (wr_stream_is_ahead(stream, *token)) {
+        status = wr_stream_take_ahead(stream, error);
+        step->accepted += status == WEIR_OK;
+        result->accepted += status == WEIR_OK;
+        return status;
+    }
+    int64_t most = options->lookup;
+    int64_t left = options->tokens - result->tokens - 1;
+    if (options->tokens >= 0 && left < most) most = left;
+    wr_lookup_end(&stream->pace, step);
+    status = begin_step(stream, step, *token, most, error);
+    result->drafted += status == WEIR_OK ? step->drafted : 0;
+    return status;
 }
 
 /* --- Text of generated tokens ----------------------------------------------------------------- */

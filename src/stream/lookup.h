@@ -31,40 +31,65 @@ typedef struct wr_lookup_text {
     int64_t end;
 } wr_lookup_text;
 
-/* What followed the longest earlier occurrence of how the text ends, `next` being its last token
- * (not in the ring yet); the latest among equals. It must be at least two tokens long. A draft that
- * reaches the end of the text goes on with itself. Returns how many of `most` tokens there are: all
- * or 0. */
-int64_t wr_lookup_draft(const wr_lookup_text *text, int32_t next, int32_t *draft, int64_t most);
+/* The longest earlier occurrence of how the text ends; the latest among equals. */
+typedef struct wr_lookup_match {
+    int64_t end;    /* index of its last token */
+    int64_t length; /* tokens, at least 2, counted up to WR_LOOKUP_LONGEST; 0: there is none */
+} wr_lookup_match;
+
+#define WR_LOOKUP_LONGEST 16
+
+/* `next` is the text's last token, not in the ring yet: its index is text->end. */
+wr_lookup_match wr_lookup_find(const wr_lookup_text *text, int32_t next);
+/* What followed the match, `count` tokens; at the end of the text it goes on with itself. */
+void wr_lookup_draft(const wr_lookup_text *text, int32_t next, wr_lookup_match match,
+                     int32_t *draft, int64_t count);
 
 /* --- Pace ------------------------------------------------------------------------------------- */
 
 /*
- * When to draft, from what tokens have cost so far. A step is a chunk of one token, or of one and a
- * draft. A step with a draft wins what its tokens would have cost one by one, and pays its time;
- * looking for a draft that is not there is paid too. When more is lost than a token's time, nothing
- * is looked up for a while, and four times as long after each loss; what wins puts that right.
+ * When to draft, and how much, from what tokens have cost so far. A step is a chunk of one token,
+ * or of one and a draft. A step with a draft wins what its tokens would have cost one by one, and
+ * pays its time. Matches are sorted by length, for a long one is a better sign; each kind keeps an
+ * account of its own. When it has lost more than a token's time its matches are left alone for a
+ * while, and four times as long after each loss; what wins puts that right. Where a drafted token
+ * costs nearly as much as another, the first loss is enough. Looking itself is paid
+ * by the shortest kind, and while that rests it is done so rarely that it costs a hundredth.
+ *
  * Everything zero is a beginning.
  */
-typedef struct wr_lookup_pace {
-    double plain;   /* seconds of a token without a draft, smoothed; 0: not known yet */
+enum { WR_LOOKUP_KINDS = 4 };
+
+typedef struct wr_lookup_account {
     double balance; /* tokens' time won of late; negative: lost */
     int64_t length; /* tokens of the next draft, at most; 0: the first */
-    int64_t rest;   /* steps that are left without looking up */
+    int64_t rest;   /* steps in which its matches are left alone */
     int64_t pause;  /* the next rest; 0: the shortest */
-    bool always;    /* for tests: draft whatever it costs */
+} wr_lookup_account;
+
+typedef struct wr_lookup_pace {
+    double plain; /* seconds of a token without a draft, smoothed; 0: not known yet */
+    double row;   /* what a drafted token costs, in tokens' time, smoothed; 0: not known yet */
+    wr_lookup_account accounts[WR_LOOKUP_KINDS];
+    int64_t wait; /* steps until the next look */
+    bool always;  /* for tests: draft whatever it costs */
 } wr_lookup_pace;
 
 typedef struct wr_lookup_step {
+    bool timed;       /* there is one, and times are taken: none without a look */
+    int64_t match;    /* length of what was found, 0: nothing, or not looked */
     int64_t drafted;  /* tokens of the draft */
     int64_t accepted; /* of them, drawn */
-    double search;    /* seconds of looking up */
+    double search;    /* seconds of looking; 0: not done */
     double compute;   /* seconds of the chunk and its logits */
 } wr_lookup_step;
 
-/* How long a draft to look for in the step that begins, `most` at most; 0: do not look. */
-int64_t wr_lookup_begin(wr_lookup_pace *pace, int64_t most);
-/* A step is over. */
+/* A step begins: whether to look for a match in it, and take its time. */
+bool wr_lookup_begin(wr_lookup_pace *pace);
+/* How long a draft after a match of this length, `most` at most; 0: none. */
+int64_t wr_lookup_length(const wr_lookup_pace *pace, int64_t match, int64_t most);
+/* A step is over. Seconds are those of the calling thread's computing: on a busy machine a long
+ * step is interrupted, and many short ones are not. */
 void wr_lookup_end(wr_lookup_pace *pace, const wr_lookup_step *step);
 
 #endif

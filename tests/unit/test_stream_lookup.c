@@ -54,8 +54,10 @@ static void test_drafts(void **state) {
         for (int64_t i = 0; i <= end; i++) text[i] = text[i] < 0 ? -text[i] : text[i];
         for (int64_t i = begin; i < end; i++) ring[i % SIZE] = text[i];
         wr_lookup_text past = {.ring = ring, .size = SIZE, .begin = begin, .end = end};
-        int64_t count = wr_lookup_draft(&past, text[end], draft, most);
+        wr_lookup_match match = wr_lookup_find(&past, text[end]);
+        int64_t count = match.length > 0 ? most : 0;
         assert_int_equal(count, plain_draft(text + begin, end - begin + 1, wanted, most));
+        wr_lookup_draft(&past, text[end], match, draft, count);
         assert_memory_equal(draft, wanted, (size_t)count * sizeof *draft);
         found += count > 0;
     }
@@ -70,26 +72,31 @@ static void test_long_text(void **state) {
     int32_t draft[4];
     for (int64_t i = 0; i < SIZE; i++) ring[i] = i % 15 == 0 ? 8 : 7;
     wr_lookup_text past = {.ring = ring, .size = SIZE, .end = SIZE};
-    assert_int_equal(wr_lookup_draft(&past, 7, draft, 4), 4);
+    wr_lookup_match match = wr_lookup_find(&past, 7);
+    assert_in_range(match.length, 2, WR_LOOKUP_LONGEST);
+    wr_lookup_draft(&past, 7, match, draft, 4);
     for (int i = 0; i < 4; i++) assert_in_range(draft[i], 7, 8);
-    assert_int_equal(wr_lookup_draft(&past, 9, draft, 4), 0);
-    assert_int_equal(wr_lookup_draft(&past, 7, draft, 0), 0);
+    assert_int_equal(wr_lookup_find(&past, 9).length, 0);
     past.end = 0;
-    assert_int_equal(wr_lookup_draft(&past, 7, draft, 4), 0);
+    assert_int_equal(wr_lookup_find(&past, 7).length, 0);
 }
 
 /* --- Pace ------------------------------------------------------------------------------------- */
 
-/* Steps of a stream in which a token alone takes 1, every row more `row`, looking up `search`; and
- * `right` of a draft's tokens are drawn. Returns the time of 10,000 tokens. */
-static double run_pace(wr_lookup_pace *pace, double row, double search, int64_t right) {
+/* Steps of a stream in which a token alone takes 1, every row more `row`, looking `search`; matches
+ * have the length `match`, and `right` of a draft's tokens are drawn. The time of 10,000 tokens. */
+static double run_pace(wr_lookup_pace *pace, double row, double search, int64_t match,
+                       int64_t right) {
     double time = 0;
     for (int64_t tokens = 0; tokens < 10000;) {
-        wr_lookup_step step = {.drafted = wr_lookup_begin(pace, 15)};
+        wr_lookup_step step = {.timed = wr_lookup_begin(pace)};
+        if (step.timed) {
+            step.search = search;
+            step.match = match;
+            step.drafted = wr_lookup_length(pace, match, 15);
+        }
         assert_in_range(step.drafted, 0, 15);
         step.accepted = right < step.drafted ? right : step.drafted;
-        step.search = step.drafted > 0 ? search : 0;
-        if (right < 0) step.drafted = step.accepted = 0; /* nothing is ever found */
         step.compute = 1 + row * (double)step.drafted;
         wr_lookup_end(pace, &step);
         tokens += 1 + step.accepted;
@@ -100,25 +107,29 @@ static double run_pace(wr_lookup_pace *pace, double row, double search, int64_t 
 
 static void test_pace(void **state) {
     (void)state;
-    static const double rows[] = {0, 0.1, 0.5, 0.9};
-    for (int i = 0; i < 4; i++) { /* repeats: as good as drafts can be, nearly */
-        wr_lookup_pace pace = {0};
-        double best = 10000 * (1 + 15 * rows[i]) / 16;
-        assert_true(run_pace(&pace, rows[i], 0.001, 15) < 1.05 * best);
-    }
-    for (int i = 0; i < 4; i++) { /* never right, or never found: hardly any loss */
-        wr_lookup_pace pace = {0};
-        assert_true(run_pace(&pace, rows[i], 0.01, 0) < 10200);
-        pace = (wr_lookup_pace){0};
-        assert_true(run_pace(&pace, rows[i], 0.01, -1) < 10200);
-    }
-    wr_lookup_pace pace = {0}; /* right, and too dear all the same */
-    assert_true(run_pace(&pace, 1.5, 0, 15) < 10300);
-    /* after the worst of times, what pays is found again, and the other way round */
-    pace = (wr_lookup_pace){0};
-    run_pace(&pace, 1.5, 0, 0);
-    assert_true(run_pace(&pace, 0.1, 0, 15) < 4000);
-    assert_true(run_pace(&pace, 1.5, 0, 0) < 10300);
+    static const double rows[] = {0, 0.1, 0.5, 0.8};
+    static const int64_t matches[] = {2, 4, 10, 16};
+    for (int m = 0; m < 4; m++)
+        for (int i = 0; i < 4; i++) {
+            int64_t match = matches[m];
+            wr_lookup_pace pace = {0}; /* repeats: as good as drafts can be, nearly */
+            double best = 10000 * (1 + 15 * rows[i]) / 16;
+            assert_true(run_pace(&pace, rows[i], 0.001, match, 15) < 1.05 * best);
+            pace = (wr_lookup_pace){0}; /* never right, or never found: hardly any loss */
+            assert_true(run_pace(&pace, rows[i], 0.01, match, 0) < 10250);
+            pace = (wr_lookup_pace){0};
+            assert_true(run_pace(&pace, rows[i], 0.01, 0, 0) < 10250);
+            pace = (wr_lookup_pace){0}; /* right, and too dear all the same */
+            assert_true(run_pace(&pace, 1.5, 0.001, match, 15) < 10300);
+            /* after the worst of times what pays is found again, and the other way round */
+            assert_true(run_pace(&pace, 0.1, 0.001, match, 15) < 4000);
+            assert_true(run_pace(&pace, 1.5, 0.001, match, 0) < 10300);
+        }
+    wr_lookup_pace pace = {0}; /* short matches mislead, long ones are drafted all the same */
+    run_pace(&pace, 0.5, 0.001, 2, 0);
+    assert_true(run_pace(&pace, 0.1, 0.001, 16, 15) < 1700);
+    pace = (wr_lookup_pace){0}; /* a dear look is rare */
+    assert_true(run_pace(&pace, 0.1, 0.5, 0, 0) < 10300);
 }
 
 /* A clock that jumps: the pace stays within its bounds. */
@@ -127,16 +138,24 @@ static void test_strange_clock(void **state) {
     static const double times[] = {0, -1, 1e-9, 1, 1e9};
     wr_lookup_pace pace = {0};
     for (uint64_t i = 0; i < 20000; i++) {
-        wr_lookup_step step = {.drafted = wr_lookup_begin(&pace, 31)};
-        assert_in_range(step.drafted, 0, 31);
-        step.accepted = step.drafted > 0 ? random_number(3 * i) % (step.drafted + 1) : 0;
-        step.search = times[random_number(3 * i + 1) % 5];
-        step.compute = times[random_number(3 * i + 2) % 5];
+        wr_lookup_step step = {.timed = wr_lookup_begin(&pace)};
+        if (step.timed) {
+            step.match = random_number(4 * i) % 18;
+            step.match = step.match > 1 ? step.match : 0;
+            step.drafted = wr_lookup_length(&pace, step.match, 31);
+        }
+        assert_in_range(step.drafted, 0, step.match > 0 ? 31 : 0);
+        step.accepted = random_number(4 * i + 1) % (step.drafted + 1);
+        step.search = times[random_number(4 * i + 2) % 5];
+        step.compute = times[random_number(4 * i + 3) % 5];
         wr_lookup_end(&pace, &step);
-        assert_in_range(pace.rest, 0, 1024);
-        assert_in_range(pace.length, 1, 62);
+        assert_in_range(pace.wait, 0, 64);
         assert_true(pace.plain >= 0);
-        assert_true(pace.balance <= 8);
+        for (int k = 0; k < WR_LOOKUP_KINDS; k++) {
+            assert_in_range(pace.accounts[k].rest, 0, 1024);
+            assert_in_range(pace.accounts[k].length, 0, 62);
+            assert_true(pace.accounts[k].balance >= -1 && pace.accounts[k].balance <= 8);
+        }
     }
 }
 

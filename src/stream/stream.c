@@ -258,6 +258,7 @@ void weir_stream_cancel(weir_stream *stream) {
 }
 
 void weir_stream_observe(weir_stream *stream, weir_observer_fn fn, void *context) {
+    if (stream->logits_unasked) stream->logits_ready = false; /* they are to be seen */
     stream->observer.fn = fn;
     stream->observer.context = context;
 }

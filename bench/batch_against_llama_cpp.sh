@@ -32,8 +32,9 @@ peer_speed() {
 round=1
 while [ "$round" -le "$rounds" ]; do
   peer_speed
-  weir_bench --policy dense --beyond --streams "$streams" --prefill "$prompt" --decode "$text"
-  note "weir.x$streams" 'weir bench' "$(field decode tokens_per_second)"
+  weir_bench --policy dense --beyond --streams "$streams" --prefill "$prompt" \
+    --decode "$text"
+  note "weir.x$streams" 'weir bench' "$(field batches tokens_per_second)"
   note_machine
   # the weights are read once for all
   bytes=$(awk -v bytes="$(field weight_bytes_per_token)" -v n="$streams" 'BEGIN { print bytes / 1e9 / n }')

@@ -96,22 +96,26 @@ others() {
 }
 
 # call PROGRAM ARGUMENT...: what it says goes to $dir/out; a failure shows as a missing figure.
-call() { "$@" >"$dir/out" 2>"$dir/err" </dev/null || true; }
+call() {
+  exited=0
+  "$@" >"$dir/out" 2>"$dir/err" </dev/null || exited=$?
+}
 
-# note FILE WHAT VALUE: one more line in a file of figures, or the end.
+# note FILE WHAT VALUE: one more line in a file of figures of the program last called, or the end.
 note() {
   case $3 in
   [0-9]*) echo "$3" >>"$dir/$1" ;;
   *)
     reason=$(grep -i -m 1 'error\|fail\|cannot\|fault\|invalid' "$dir/err" || head -n 1 "$dir/err")
-    stop "no figure for $2: $reason"
+    stop "no figure for $2, which exited with $exited: $reason"
     ;;
   esac
 }
 
-# field [OBJECT] NAME: a number of the one line of JSON in $dir/out; null is nothing.
+# field [OBJECT] NAME: a number of the one line of JSON in $dir/out, of an array's first object; null is
+# nothing.
 field() {
-  if [ $# -eq 2 ]; then inside='"'"$1"'": *{[^}]*'; else inside=''; fi
+  if [ $# -eq 2 ]; then inside='"'"$1"'": *\[*{[^}]*'; else inside=''; fi
   eval "name=\${$#}"
   sed -n 's/.*'"$inside"'"'"$name"'": *\([0-9][0-9.eE+-]*\).*/\1/p' "$dir/out"
 }

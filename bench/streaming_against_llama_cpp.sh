@@ -6,9 +6,10 @@
 #
 # The peer is given a prompt that fills its context of sinks + window (4 + 1020) almost, then makes text:
 # when it is full it drops the older half of what is not kept and turns the keys of the rest. So it
-# attends 3/4 of the window in the mean, weir all of it; --text (half the window, the default) times the
-# peer over one such turn, and weir over as many tokens through its full window. Time of evaluating
-# alone on both sides, without sampling, in tokens per second. The model must be trained for the cache.
+# attends 3/4 of the window in the mean, weir all of it. --text (half the window, the default) times the
+# peer over one such turn, and weir over as many tokens through its full window: evaluating alone on both
+# sides, without sampling, in tokens per second. The peer keeps the first token besides, if the model
+# begins with BOS. The model must be trained for as large a cache.
 #
 # Beside it the time of weir's tokens by percentile: p99 over p50 says how even they are. llama.cpp's
 # programs tell only their mean. Builds nothing; WEIR names the program, else it is build/weir.

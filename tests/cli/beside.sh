@@ -102,7 +102,7 @@ echo 'error: cannot load it' >&2
 exit 1
 END
 beside 1 against_llama_cpp --rounds 1 --threads 1 "$dir/llama-bench" "$model"
-says 'cannot load it'
+says 'exited with 1: error: cannot load it'
 
 # Past the window. The stand-in counts two tokens a word and one more, and takes 20 ms for each.
 stand_in llama-completion <<'END'
@@ -151,7 +151,8 @@ END
 stand_in with_streams <<'END'
 echo '{"weight_bytes_per_token": 1000000000, "machine": {"read_gb_per_second": 20.0, ' \
   '"float_gflop_per_second": 300.5, "int8_gop_per_second": null}, "runs": [{"prefill": ' \
-  '{"tokens_per_second": 7.5}, "decode": {"streams": 8, "tokens_per_second": 80.0}}]}'
+  '{"tokens_per_second": 7.5}, "decode": {"tokens_per_second": 9.5}, "batches": [{"mean_ms": 1.5, ' \
+  '"tokens_per_second": 80.0, "streams": 8}]}]}'
 case $* in *--help*) echo '  --streams N' ;; esac
 END
 WEIR=$dir/with_streams

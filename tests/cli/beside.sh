@@ -142,7 +142,9 @@ beside 1 streaming_against_llama_cpp --rounds 1 --threads 1 "$dir/llama-completi
 says 'no such option'
 
 # Many streams: with a weir that has them, and with one that has not.
+# Its first call ends without a row.
 stand_in llama-batched-bench <<'END'
+[ "$(wc -l <"$0.calls")" -gt 1 ] || exit 0
 echo '
 |    PP |     TG |    B |   N_KV |   T_PP s | S_PP t/s |   T_TG s | S_TG t/s |      T s |    S t/s |
 |-------|--------|------|--------|----------|----------|----------|----------|----------|----------|
@@ -165,6 +167,10 @@ equal 'the weights are read once for all' "$(json "$dir/out" rows.0.weir.share)"
 equal 'no limit of int8' "$(json "$dir/out" machine.int8_gop_per_second)" null
 ok 'its arguments' grep -q -e '-npp 16 -ntg 32 -npl 8 -t 2' "$dir/llama-batched-bench.calls"
 ok 'ours' grep -q -e '--streams 8 --prefill 16 --decode 32' "$dir/with_streams.calls"
+equal 'called again' "$(wc -l <"$dir/llama-batched-bench.calls")" 2
+echo 'exit 0' | stand_in llama-batched-bench
+beside 1 batch_against_llama_cpp --rounds 1 "$dir/llama-batched-bench" "$model"
+says 'last attempt), which exited with 0'
 echo 'echo "usage: weir bench"' | stand_in without_streams
 WEIR=$dir/without_streams
 beside 1 batch_against_llama_cpp "$dir/llama-batched-bench" "$model"

@@ -82,8 +82,8 @@ static void print_run(const eval_session *session, int i, bool parts) {
 
 weir_status eval_print_table(const eval_session *session, const char *text, weir_error *error) {
     char count[WORD_MAX], first[WORD_MAX * 2], beyond[WORD_MAX * 2];
-    bool parts = session->after > 0 && session->after + 1 < session->tokens.count;
-    printf("%s: %s tokens\n", text, word_count(session->tokens.count, count));
+    bool parts = session->after > 0 && session->after + 1 < session->text.count;
+    printf("%s: %s tokens\n", text, word_count(session->text.count, count));
     if (session->replacement >= 0) {
         printf("token %d stands in the place of the sinks\n", session->replacement);
     }

@@ -37,15 +37,10 @@ weir_status eval_print_json(const eval_session *session, const char *model,
         json_array_append_new(runs, run_json(session, i));
     }
     json_t *object = json_pack("{s:o,s:o}", "model", json_word(model), "runs", runs);
-    if (failed != NULL) {
-        json_object_set_new(object, "error",
-                            json_pack("{s:s,s:o}", "status", weir_status_name(failed->status),
-                                      "message", json_word(failed->message)));
-    }
     if (session->replacement >= 0) {
         json_object_set_new(object, "replaced_with", json_integer(session->replacement));
     }
-    return output_json(object, error);
+    return output_json_beside(object, failed, error);
 }
 
 static void print_perplexity(double nll) {

@@ -133,23 +133,26 @@ static json_t *distance_json(const weir_streameval_distance *distance) {
     return object;
 }
 
-json_t *streameval_json(const streameval_session *session, const char *model) {
+weir_status streameval_print_json(const streameval_session *session, const char *model,
+                                  const weir_error *failed, weir_error *error) {
     const weir_streameval_result *result = &session->result;
     const weir_plan *plan = &session->plan;
     json_t *distances = json_array();
     for (int i = 0; i < result->count; i++) {
         json_array_append_new(distances, distance_json(&result->distances[i]));
     }
-    return json_pack("{s:o,s:s,s:s,s:I,s:I,s:I,s:I,s:I,s:f,s:o,s:o,s:o,s:o,s:s,s:f}", "model",
-                     json_word(model), "task", session->options.needle ? "needle" : "streameval",
-                     "policy", policy_name(plan->policy), "sinks", (json_int_t)plan->sinks,
-                     "window", (json_int_t)plan->window, "seed", (json_int_t)session->options.seed,
-                     "lines", (json_int_t)result->lines, "tokens", (json_int_t)result->tokens,
-                     "chance", WEIR_STREAMEVAL_CHANCE, "distances", distances, "inside",
-                     score_json(result->at[WEIR_STREAMEVAL_INSIDE]), "border",
-                     score_json(result->at[WEIR_STREAMEVAL_BORDER]), "outside",
-                     score_json(result->at[WEIR_STREAMEVAL_OUTSIDE]), "meaning",
-                     streameval_meaning(result), "seconds", result->seconds);
+    json_t *object =
+        json_pack("{s:o,s:s,s:s,s:I,s:I,s:I,s:I,s:I,s:f,s:o,s:o,s:o,s:o,s:s,s:f}", "model",
+                  json_word(model), "task", session->options.needle ? "needle" : "streameval",
+                  "policy", policy_name(plan->policy), "sinks", (json_int_t)plan->sinks, "window",
+                  (json_int_t)plan->window, "seed", (json_int_t)session->options.seed, "lines",
+                  (json_int_t)result->lines, "tokens", (json_int_t)result->tokens, "chance",
+                  WEIR_STREAMEVAL_CHANCE, "distances", distances, "inside",
+                  score_json(result->at[WEIR_STREAMEVAL_INSIDE]), "border",
+                  score_json(result->at[WEIR_STREAMEVAL_BORDER]), "outside",
+                  score_json(result->at[WEIR_STREAMEVAL_OUTSIDE]), "meaning",
+                  streameval_meaning(result), "seconds", result->seconds);
+    return output_json_beside(object, failed, error);
 }
 
 static weir_status write_row(output_file *file, const weir_streameval_distance *distance,

@@ -289,13 +289,12 @@ static weir_status check(const weir_plot_bars *figure, weir_error *error) {
 }
 
 weir_status weir_plot_bars_save(const weir_plot_bars *figure, const char *path, weir_error *error) {
+    weir_status status = check(figure, error);
+    if (status != WEIR_OK) return status;
     wr_plot_job job = {.title = figure->title,
                        .width = figure->width,
                        .height = figure->height,
                        .draw = draw,
                        .figure = figure};
-    weir_status status = check(figure, error);
-    if (status == WEIR_OK) status = wr_plot_size_check(&job.width, 1000, "width", error);
-    if (status == WEIR_OK) status = wr_plot_size_check(&job.height, 640, "height", error);
-    return status == WEIR_OK ? wr_plot_save(&job, path, error) : status;
+    return wr_plot_save(&job, path, error);
 }

@@ -194,7 +194,7 @@ weir_status streameval_write_csv(const streameval_session *session, const char *
 /* Accuracy by distance in percent, nearest first: points are joined in their order. */
 typedef struct curve {
     double x[WEIR_STREAMEVAL_DISTANCES], y[WEIR_STREAMEVAL_DISTANCES];
-    double half[WEIR_STREAMEVAL_DISTANCES]; /* of the interval */
+    double above[WEIR_STREAMEVAL_DISTANCES], below[WEIR_STREAMEVAL_DISTANCES]; /* of the interval */
     size_t count;
 } curve;
 
@@ -205,11 +205,13 @@ static void add_point(curve *to, const weir_streameval_distance *distance) {
     for (; at > 0 && to->x[at - 1] > distance->tokens; at--) {
         to->x[at] = to->x[at - 1];
         to->y[at] = to->y[at - 1];
-        to->half[at] = to->half[at - 1];
+        to->above[at] = to->above[at - 1];
+        to->below[at] = to->below[at - 1];
     }
     to->x[at] = distance->tokens;
     to->y[at] = 100 * share(distance->all);
-    to->half[at] = 50 * (high - low);
+    to->above[at] = fmax(0, 100 * high - to->y[at]);
+    to->below[at] = fmax(0, to->y[at] - 100 * low);
 }
 
 weir_status streameval_draw(const streameval_session *session, const char *path,
@@ -223,8 +225,11 @@ weir_status streameval_draw(const streameval_session *session, const char *path,
              session->options.needle ? "Needle" : "StreamEval", policy_name(session->plan.policy),
              (long long)session->plan.sinks, (long long)session->plan.window);
     snprintf(label, sizeof label, "window %lld", (long long)session->plan.window);
-    const weir_plot_series series = {
-        .x = points.x, .y = points.y, .error = points.half, .count = points.count};
+    const weir_plot_series series = {.x = points.x,
+                                     .y = points.y,
+                                     .error = points.above,
+                                     .error_below = points.below,
+                                     .count = points.count};
     const weir_plot_marker markers[] = {
         {.label = label, .at = (double)session->plan.window},
         {.label = "chance", .at = 100 * WEIR_STREAMEVAL_CHANCE, .on_y = true},
@@ -232,7 +237,7 @@ weir_status streameval_draw(const streameval_session *session, const char *path,
     const weir_plot_lines figure = {
         .title = title,
         .x = {.label = "distance (tokens)", .scale = WEIR_PLOT_LOG2},
-        .y = {.label = "right answers (%), width of the 95% interval", .from = -4, .to = 104},
+        .y = {.label = "right answers (%), with 95% intervals", .from = -4, .to = 104},
         .series = &series,
         .series_count = 1,
         .markers = markers,

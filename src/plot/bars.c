@@ -216,9 +216,10 @@ static void draw_bars(bar_chart *chart) {
             box = bar_box(chart, group, series);
             if (!shown) box.top = box.bottom = frame->box.bottom;
             if (shown) wr_plot_rectangle(canvas, box, wr_plot_series_colour(series));
-            if (shown)
-                wr_plot_error_bar(&chart->errors, &frame->y, (box.left + box.right) / 2, value,
-                                  error_at(chart, group, series), fmin(6, chart->bar / 3));
+            double half = error_at(chart, group, series);
+            if (shown && half > 0)
+                wr_plot_error_bar(&chart->errors, &frame->y, (box.left + box.right) / 2,
+                                  value - half, value + half, fmin(6, chart->bar / 3));
             if (chart->show_values) draw_value(chart, group, series, box);
         }
     wr_plot_stroke stroke = {.colour = wr_plot_ink, .width = 1.4};

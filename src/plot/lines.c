@@ -41,10 +41,11 @@ static void measure_data(line_chart *chart) {
             if (fixed && !(at >= figure->x.from && at <= figure->x.to)) continue;
             if (!isfinite(series->y[i]) || !wr_plot_span_add(&x, at)) continue;
             if (!wr_plot_span_add(&y, series->y[i])) continue;
-            if (series->error == NULL || !chart->marked[s] || !(series->error[i] > 0)) continue;
+            double low, high;
+            if (!wr_plot_error_ends(series, i, &low, &high)) continue;
             size_t count = y.not_positive; /* the end of an error bar is not a value */
-            wr_plot_span_add(&y, series->y[i] - series->error[i]);
-            wr_plot_span_add(&y, series->y[i] + series->error[i]);
+            wr_plot_span_add(&y, low);
+            wr_plot_span_add(&y, high);
             y.not_positive = count;
         }
     }

@@ -141,12 +141,7 @@ weir_status bench_print_json(const bench_session *session, const char *model,
                                (json_int_t)session->seed, "weight_bytes_per_token",
                                (json_int_t)session->work.weight_bytes, "machine",
                                machine_json(session), "runs", runs);
-    if (failed != NULL) {
-        json_object_set_new(object, "error",
-                            json_pack("{s:s,s:o}", "status", weir_status_name(failed->status),
-                                      "message", json_word(failed->message)));
-    }
-    return output_json(object, error);
+    return output_json_beside(object, failed, error);
 }
 
 /* ---- the table ------------------------------------------------------------------------------- */

@@ -366,14 +366,17 @@ static void attend_task(void *context, int64_t begin, int64_t end, int worker) {
     }
 }
 
-/* A few tokens and KV heads would leave threads without work: then the heads that share a KV head
- * are divided, though each part reads the keys again. */
+/* Tiles are smaller, down to enough queries for full vectors, where large ones would leave threads
+ * without work. For a few tokens the heads that share a KV head are divided as well, though each
+ * part reads the keys again. */
 static void divide_attention(layer_step *step) {
     const weir_model *m = step->f->model;
     int32_t group = m->heads / m->kv_heads;
     int64_t threads = wr_threads_count(step->f->threads);
     step->tile = wr_attention_tile(group);
     step->parts = 1;
+    while (m->kv_heads * tiles_of(step) < 4 * threads && step->tile * group > 32 && step->tile > 1)
+        step->tile = (step->tile + 1) / 2;
     for (int64_t items = m->kv_heads * tiles_of(step);
          items % threads != 0 && items < 4 * threads && step->parts * 2 <= group; items *= 2)
         step->parts *= 2;

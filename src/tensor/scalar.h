@@ -20,9 +20,9 @@ enum {
     WR_TILE_COLUMNS = 256,          /* of a tile that is in the first cache at a time */
     WR_TILE_BATCH = 24,             /* inputs multiplied with them at a time */
 
-    WR_TILE_QUERIES = 64, /* queries, tokens times heads, that one tile of attention aims at */
-    WR_QUERY_BLOCK = 32,  /* queries that it computes together at most */
-    WR_VALUE_BLOCK = 8    /* elements of a value that it sums together */
+    WR_TILE_QUERIES = 128, /* queries, tokens times heads, that one tile of attention aims at */
+    WR_QUERY_BLOCK = 32,   /* queries that it computes together at most */
+    WR_VALUE_BLOCK = 8     /* elements of a value that it sums together */
 };
 
 #define WR_GELU_ROOT 0.797884560802865355879892f /* sqrt(2 / pi) */

@@ -14,10 +14,10 @@ extern const wr_kernels wr_kernels_avx512vnni;
 #endif
 
 enum {
-    WR_LANES = 16,        /* of the widest vector: scratch is padded to it */
-    WR_TILE_QUERIES = 64, /* queries, tokens times heads, that one tile of attention aims at */
-    WR_QUERY_BLOCK = 32,  /* queries that it computes together at most */
-    WR_VALUE_BLOCK = 8    /* elements of a value that it sums together */
+    WR_LANES = 16,         /* of the widest vector: scratch is padded to it */
+    WR_TILE_QUERIES = 128, /* queries, tokens times heads, that one tile of attention aims at */
+    WR_QUERY_BLOCK = 32,   /* queries that it computes together at most */
+    WR_VALUE_BLOCK = 8     /* elements of a value that it sums together */
 };
 
 #define WR_GELU_ROOT 0.797884560802865355879892f /* sqrt(2 / pi) */

@@ -54,19 +54,6 @@ static void sample_memory(scoring *run) {
     run->peak = now > run->peak ? now : run->peak;
 }
 
-/* NaN when a logit is not a number, or when all of them are -infinity. */
-static double negative_log_likelihood(const float *logits, int32_t n_vocab, int32_t token) {
-    float largest = logits[0];
-    for (int32_t v = 1; v < n_vocab; v++) {
-        largest = logits[v] > largest ? logits[v] : largest;
-    }
-    double sum = 0;
-    for (int32_t v = 0; v < n_vocab; v++) {
-        sum += exp((double)logits[v] - (double)largest);
-    }
-    return log(sum) - ((double)logits[token] - (double)largest);
-}
-
 static weir_status score(scoring *run, int64_t next, const float *logits, int32_t n_vocab) {
     const weir_eval_options *options = run->options;
     int32_t token = run->gathered[next - run->gathered_from];
@@ -75,7 +62,7 @@ static weir_status score(scoring *run, int64_t next, const float *logits, int32_
                               "token %d at index %lld: the model has 0 to %d", token,
                               (long long)next, n_vocab - 1);
     }
-    double nll = negative_log_likelihood(logits, n_vocab, token);
+    double nll = weir_model_nll(weir_stream_get_model(run->stream), logits, token);
     if (isnan(nll)) {
         return weir_error_set(&run->error, WEIR_NAN, "the logits after token %lld are not numbers",
                               (long long)next - 1);

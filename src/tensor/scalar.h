@@ -26,7 +26,6 @@ enum {
 wr_input wr_scalar_input_of(wr_format format);
 void wr_scalar_prepare(wr_input input, const float *x, int64_t columns, void *out);
 void wr_scalar_product(const wr_product *job);
-double wr_scalar_log_sum_exp(const float *x, int64_t n);
 void wr_scalar_kv_read(wr_kv_type type, const void *row, float *x, int32_t dim);
 void wr_scalar_kv_read_key(wr_kv_type type, const void *keys, int32_t place, float *x, int32_t dim);
 void wr_scalar_attend(const wr_attention *job);

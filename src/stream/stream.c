@@ -51,8 +51,8 @@ void wr_past_copy(wr_past *to, const wr_past *from, int32_t width) {
 static int64_t window_count(const wr_settings *settings) {
     if (settings->policy != WEIR_RECOMPUTE) return 0;
     int64_t rows = settings->chunk < WINDOW_ROWS ? settings->chunk : WINDOW_ROWS;
-    int64_t together = rows / settings->window;
-    if (together > WR_LOGIT_ROWS) together = WR_LOGIT_ROWS;
+    int64_t pages = (settings->window + WR_PAGE_TOKENS - 1) / WR_PAGE_TOKENS;
+    int64_t together = rows / (pages * WR_PAGE_TOKENS); /* pages count, not tokens */
     return together > 1 ? together - 1 : 0;
 }
 

@@ -40,7 +40,7 @@ static const double wait_seconds = 100e-6;
  * watches longer than `polite_seconds`, for so long. Sleepers are woken with a turn to come; who
  * burns his slice watching is interrupted when there is work. */
 static const double gap_seconds = 50e-6;
-static const double polite_seconds = 20e-6;
+static const double polite_seconds = 50e-6;
 static const double crowd_seconds = 0.1;
 /* Company is judged after so many seconds of loops, or when it has lost so many. */
 static const double trial_seconds = 4e-3;
@@ -127,7 +127,7 @@ static void work_until_none_left(wr_threads *pool, int worker_number) {
     }
 }
 
-/* What the caller's part of a loop took, interruptions left out: they would have come anyway. */
+/* What the caller's part of a loop took, interruptions left out. */
 typedef struct measured {
     int64_t runs;
     double seconds;
@@ -163,7 +163,8 @@ static bool watch(wr_threads *pool, bool (*ready)(wr_threads *), double seconds)
     if (!pool->spin) return false;
     double start = wr_clock_seconds();
     double now = start;
-    if (now < atomic_load_explicit(&pool->crowded, memory_order_relaxed)) seconds = polite_seconds;
+    bool crowded = now < atomic_load_explicit(&pool->crowded, memory_order_relaxed);
+    if (crowded && seconds > polite_seconds) seconds = polite_seconds;
     do {
         for (int i = 0; i < RELAX_BATCH; i++) {
             wr_cpu_relax();
@@ -215,11 +216,11 @@ static void *worker_main(void *argument) {
     return NULL;
 }
 
-/* Note a loop of `runs`, of which the caller did its own and then waited for the others'. */
-static void judge(account *a, measured own, uint32_t runs, double now) {
-    double waited = now - own.end;
-    a->together += own.seconds + waited;
-    a->alone += own.runs > 0 ? own.seconds / (double)own.runs * (double)runs : waited;
+/* Note a loop of `runs` and `seconds`, of which the caller did its own. Its interruptions count
+ * against company: it may be a worker that takes its processor. */
+static void judge(account *a, measured own, uint32_t runs, double seconds, double now) {
+    a->together += seconds;
+    a->alone += own.runs > 0 ? own.seconds / (double)own.runs * (double)runs : seconds;
     double loss = a->together - a->alone;
     if (loss < loss_seconds && a->together < trial_seconds) return;
     if (loss > 0.0) a->alone_until = now + spell_of_loss * loss;
@@ -233,7 +234,8 @@ static void run_together(wr_threads *threads, uint32_t runs, double start) {
     wake_workers(threads);
     measured own = work_and_measure(threads, start);
     wait_until_finished(threads);
-    judge(&threads->account, own, runs, wr_clock_seconds());
+    double end = wr_clock_seconds();
+    judge(&threads->account, own, runs, end - start, end);
 }
 
 void wr_threads_run(wr_threads *threads, int64_t items, int64_t grain, wr_task task,

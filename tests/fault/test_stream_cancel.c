@@ -196,6 +196,68 @@ static void test_cancelled_recompute(void **state) {
     weir_stream_destroy(fresh);
 }
 
+/* Windows scored side by side: cancelled between two groups of them, and inside one. */
+typedef struct scoring {
+    weir_stream *stream;
+    int64_t rows;
+    int64_t cancel_at;    /* by the callback of that row; -1: not there */
+    int64_t cancel_after; /* in the first layer after so many rows */
+} scoring;
+
+static weir_status cancel_at_row(void *context, int64_t index, const float *logits,
+                                 int32_t n_vocab) {
+    scoring *s = context;
+    (void)logits;
+    (void)n_vocab;
+    assert_int_equal(index, s->rows++);
+    if (index == s->cancel_at) weir_stream_cancel(s->stream);
+    return WEIR_OK;
+}
+
+static void cancel_in_layer(void *context, weir_point point, int layer, int64_t first,
+                            const float *data, int64_t rows, int64_t columns) {
+    scoring *s = context;
+    (void)first;
+    (void)data;
+    (void)rows;
+    (void)columns;
+    if (point == WEIR_POINT_VALUE && layer == 0 && s->rows >= s->cancel_after)
+        weir_stream_cancel(s->stream);
+}
+
+static void test_cancelled_scoring(void **state) {
+    (void)state;
+    weir_error error;
+    int32_t tokens[150];
+    random_tokens(tokens, 0, 150);
+    for (int inside = 0; inside < 2; inside++) {
+        weir_stream_options options = stream_options(WEIR_RECOMPUTE, -1, 10);
+        options.chunk = 64; /* six windows */
+        scoring s = {.stream = stream_make(tiny.model, &options),
+                     .cancel_at = inside ? -1 : 57,
+                     .cancel_after = 58};
+        weir_stream *fresh = stream_make(tiny.model, &options);
+        if (inside) weir_stream_observe(s.stream, cancel_in_layer, &s);
+        assert_int_equal(weir_stream_feed_scored(s.stream, tokens, 150, cancel_at_row, &s, &error),
+                         WEIR_CANCELLED);
+        int64_t index = stream_state(s.stream).index;
+        assert_in_range(index, 58, 58 + 2 * 6);
+        assert_in_range(s.rows, 58, index);
+        weir_stream_observe(s.stream, NULL, NULL);
+        must(weir_stream_feed_tokens(fresh, tokens, index, &error), &error);
+        assert_true(stream_bits(s.stream) == stream_bits(fresh));
+        s = (scoring){.stream = s.stream, .rows = index, .cancel_at = -1};
+        must(weir_stream_feed_scored(s.stream, tokens + index, 150 - index, cancel_at_row, &s,
+                                     &error),
+             &error);
+        must(weir_stream_feed_tokens(fresh, tokens + index, 150 - index, &error), &error);
+        assert_int_equal(s.rows, 150);
+        assert_true(stream_bits(s.stream) == stream_bits(fresh));
+        weir_stream_destroy(s.stream);
+        weir_stream_destroy(fresh);
+    }
+}
+
 /* --- Forks at the same time ------------------------------------------------------------------- */
 
 typedef struct runner {
@@ -381,9 +443,10 @@ static void test_draft_not_a_number(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_cancelled_feed),  cmocka_unit_test(test_cancelled_before),
-        cmocka_unit_test(test_cancelled_flush), cmocka_unit_test(test_cancelled_recompute),
-        cmocka_unit_test(test_forks_at_once),   cmocka_unit_test(test_not_a_number),
-        cmocka_unit_test(test_cancelled_draft), cmocka_unit_test(test_draft_not_a_number)};
+        cmocka_unit_test(test_cancelled_feed),    cmocka_unit_test(test_cancelled_before),
+        cmocka_unit_test(test_cancelled_flush),   cmocka_unit_test(test_cancelled_recompute),
+        cmocka_unit_test(test_cancelled_scoring), cmocka_unit_test(test_forks_at_once),
+        cmocka_unit_test(test_not_a_number),      cmocka_unit_test(test_cancelled_draft),
+        cmocka_unit_test(test_draft_not_a_number)};
     return cmocka_run_group_tests_name("interruptions", tests, tiny_set_up, tiny_tear_down);
 }

@@ -59,7 +59,10 @@ static void evaluate_slowly(const weir_stream_options *options, scores *to) {
         for (int v = 0; v < RANDOM_VOCABULARY; v++) {
             sum += exp((double)logits[v] - (double)largest);
         }
-        to->nll[to->count++] = log(sum) - ((double)logits[text[i + 1]] - (double)largest);
+        double naive = log(sum) - ((double)logits[text[i + 1]] - (double)largest);
+        double nll = weir_model_nll(tiny.model, logits, text[i + 1]);
+        assert_true(fabs(nll - naive) <= 3e-7 + 1e-7 * fabs(naive));
+        to->nll[to->count++] = nll;
     }
     weir_stream_destroy(stream);
 }

@@ -71,7 +71,7 @@ size_t wr_input_bytes(wr_input input, int64_t columns) {
 size_t wr_product_scratch(int64_t columns) {
     /* A panel packed on the way, at most floats; its codes as bytes; a tile of weights or sums. */
     size_t n = ((size_t)columns + 63) / 64 * 64;
-    return n * WR_PANEL_ROWS * 4 + n * WR_PANEL_ROWS + 262144;
+    return n * WR_PANEL_ROWS * 4 + n * WR_PANEL_ROWS + (n < 256 ? n : 256) * 8 * WR_PANEL_ROWS * 4;
 }
 
 int64_t wr_attention_scratch(int32_t heads, int32_t key_dim, int32_t value_dim, int32_t tile) {

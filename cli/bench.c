@@ -13,6 +13,8 @@ static const cli_option options[] = {
      .help = "tokens fed in chunks (default 512)"},
     {"--decode", OPTION_COUNT, "N", .at = AT(decode), .range = "[1,10000000]",
      .help = "tokens fed one by one, through a full window (default 128)"},
+    {"--streams", OPTION_COUNTS, "N,N,...", .at = AT(streams), .range = "[1,1024]",
+     .help = "also decode as many streams of each run as one batch"},
     {"--seed", OPTION_COUNT, "N", .at = AT(seed), .range = "[0,inf)",
      .help = "of the random tokens, the same for every run (default 0)"},
     {"--no-machine", OPTION_FLAG, NULL, .at = AT(no_machine),
@@ -28,11 +30,18 @@ static const cli_option options[] = {
 static const cli_group groups[] = {{"Options", options, 0},
                                    {"The runs, every combination in turn", grid_options, AT(grid)},
                                    {"The engine", engine_options, AT(engine)},
+                                   {"Loading", loading_options, AT(engine)},
                                    {0}};
 #undef AT
 
 static weir_status check(const bench_arguments *arguments, weir_error *error) {
     weir_status status = grid_check(&arguments->grid, groups, arguments, error);
+    if (status == WEIR_OK && arguments->streams.given &&
+        (grid_policies(&arguments->grid) & 1u << WEIR_RECOMPUTE)) {
+        status = weir_error_set(error, WEIR_USAGE,
+                                "--streams does not apply to --policy recompute, which computes a "
+                                "whole window for each token: leave one out");
+    }
     if (status == WEIR_OK && arguments->plot.given) {
         status = weir_plot_path_check(arguments->plot.text, error);
     }
@@ -75,6 +84,7 @@ static weir_status prepare(const cli_call *call, const bench_arguments *argument
     }
     session->prefill = arguments->prefill.given ? arguments->prefill.count : 512;
     session->decode = arguments->decode.given ? arguments->decode.count : 128;
+    session->streams = arguments->streams;
     session->seed = (uint64_t)arguments->seed.count;
     session->by_window = arguments->grid.window.given > 0;
     session->work = count_work(session->model);

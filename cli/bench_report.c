@@ -63,6 +63,19 @@ static double speed(const bench_phase *phase) {
     return phase->seconds > 0 ? (double)phase->tokens / phase->seconds : (double)NAN;
 }
 
+double bench_batch_ratio(const bench_run *run, const bench_batch *batch) {
+    for (int i = 0; i < run->batches_done; i++) {
+        if (run->batches[i].streams == 1) {
+            return run->batches[i].decode.times.mean / batch->decode.times.mean;
+        }
+    }
+    return (double)NAN;
+}
+
+double bench_batch_share(const bench_run *run, const bench_batch *batch) {
+    return speed(&batch->decode) / speed(&run->prefill);
+}
+
 /* ---- JSON ------------------------------------------------------------------------------------ */
 
 static json_t *phase_json(const bench_phase *phase, const char *share_name, double share) {
@@ -76,11 +89,24 @@ static json_t *phase_json(const bench_phase *phase, const char *share_name, doub
                      json_number(share));
 }
 
+static json_t *batches_json(const bench_run *run) {
+    json_t *batches = json_array();
+    for (int i = 0; i < run->batches_done; i++) {
+        const bench_batch *batch = &run->batches[i];
+        json_t *object = phase_json(&batch->decode, "prefill_share", bench_batch_share(run, batch));
+        json_object_set_new(object, "streams", json_integer(batch->streams));
+        json_object_set_new(object, "ratio_to_one", json_number(bench_batch_ratio(run, batch)));
+        json_object_set_new(object, "reserved_bytes", json_integer(batch->reserved_bytes));
+        json_array_append_new(batches, object);
+    }
+    return batches;
+}
+
 static json_t *run_json(const bench_session *session, int i) {
     const bench_run *run = &session->runs[i];
     const weir_plan *plan = &run->plan;
     const bench_ratios ratios = bench_compare(session, run);
-    return json_pack("{s:s,s:I,s:I,s:I,s:o,s:o,s:o,s:o,s:I,s:I,s:o,s:b}", "policy",
+    return json_pack("{s:s,s:I,s:I,s:I,s:o,s:o,s:o,s:o,s:I,s:I,s:o,s:o,s:b}", "policy",
                      policy_name(plan->policy), "sinks", (json_int_t)plan->sinks, "window",
                      (json_int_t)plan->window, "slots", (json_int_t)plan->slots, "prefill",
                      phase_json(&run->prefill, "float_share", bench_computing_share(session, run)),
@@ -89,8 +115,8 @@ static json_t *run_json(const bench_session *session, int i) {
                      "ratio_to_recompute", json_number(ratios.mean), "median_ratio_to_recompute",
                      json_number(ratios.median), "kv_bytes", (json_int_t)plan->kv_bytes,
                      "reserved_bytes", (json_int_t)plan->reserved_bytes, "resident_bytes",
-                     run->resident >= 0 ? json_integer(run->resident) : json_null(), "partial",
-                     (int)(i == session->done));
+                     run->resident >= 0 ? json_integer(run->resident) : json_null(), "batches",
+                     batches_json(run), "partial", (int)(i == session->done));
 }
 
 static json_t *machine_json(const bench_session *session) {
@@ -186,6 +212,30 @@ static void print_row(const bench_session *session, int i) {
     putchar('\n');
 }
 
+static void print_batches(const bench_session *session) {
+    printf("\n%-10s %5s %7s  %-7s %8s %8s %8s %8s %9s %7s %10s %10s\n", "policy", "sinks", "window",
+           "streams", "p50", "p90", "p99", "slowest", "tokens/s", "prefill", "of one", "reserved");
+    for (int i = 0; i < bench_shown(session); i++) {
+        const bench_run *run = &session->runs[i];
+        for (int k = 0; k < run->batches_done; k++) {
+            const bench_batch *batch = &run->batches[k];
+            const double ratio = bench_batch_ratio(run, batch);
+            char reserved[WORD_MAX];
+            printf("%-10s %5lld %7lld  %7d", policy_name(run->plan.policy),
+                   (long long)run->plan.sinks, (long long)run->plan.window, (int)batch->streams);
+            print_phase(&batch->decode, bench_batch_share(run, batch));
+            if (isfinite(ratio)) {
+                printf(" %9.2fx", ratio);
+            } else {
+                printf(" %10s", "-");
+            }
+            printf(" %10s\n", word_bytes(batch->reserved_bytes, reserved));
+        }
+    }
+    printf("\nms: of a step, over its streams. prefill: tokens per second as a share of the run's "
+           "prefill;\nof one: over those of a single stream; both of means.\n");
+}
+
 weir_status bench_print_table(const bench_session *session, weir_error *error) {
     print_machine(session);
     printf("%-10s %5s %7s  %-7s %8s %8s %8s %8s %9s %7s %10s %10s %10s %10s\n", "policy", "sinks",
@@ -199,5 +249,8 @@ weir_status bench_print_table(const bench_session *session, weir_error *error) {
            "float operations.\nrecompute: its mean time of a decoded token over this one's, at an "
            "equal %s.\n",
            session->by_window ? "window" : "cache");
+    if (session->streams.size > 0) {
+        print_batches(session);
+    }
     return output_flush(error);
 }

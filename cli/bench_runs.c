@@ -7,7 +7,7 @@
 
 /* ---- planning -------------------------------------------------------------------------------- */
 
-static weir_status take_times(bench_phase *phase, int64_t capacity, weir_error *error) {
+weir_status bench_take_times(bench_phase *phase, int64_t capacity, weir_error *error) {
     phase->capacity = capacity;
     phase->ms = calloc((size_t)capacity, sizeof *phase->ms);
     return phase->ms != NULL ? WEIR_OK
@@ -28,8 +28,9 @@ static weir_status add_run(void *context, const weir_stream_options *options, we
     if (status != WEIR_OK) return status;
     session->count++;
     const int64_t pieces = (session->prefill + session->piece_tokens - 1) / session->piece_tokens;
-    status = take_times(&run->prefill, pieces, error);
-    return status == WEIR_OK ? take_times(&run->decode, session->decode, error) : status;
+    status = bench_take_times(&run->prefill, pieces, error);
+    if (status == WEIR_OK) status = bench_take_times(&run->decode, session->decode, error);
+    return status == WEIR_OK ? bench_batches_plan(session, run, error) : status;
 }
 
 weir_status bench_plan(const bench_arguments *arguments, bench_session *session,
@@ -52,17 +53,21 @@ typedef struct running {
     cli_progress progress;
 } running;
 
-/* Uniform over the vocabulary (splitmix64); BOS first, where the model adds it. */
+int32_t bench_token(const weir_model *model, uint64_t *random) {
+    uint64_t x = *random += 0x9e3779b97f4a7c15u;
+    x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
+    x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
+    x ^= x >> 31;
+    return (int32_t)(x % (uint64_t)weir_model_get_info(model)->vocabulary);
+}
+
+/* Uniform over the vocabulary; BOS first, where the model adds it. */
 static int32_t next_token(running *now, bool first) {
     const weir_model_info *info = weir_model_get_info(now->session->model);
     if (first && info->adds_bos && info->bos >= 0) {
         return info->bos;
     }
-    uint64_t x = now->random += 0x9e3779b97f4a7c15u;
-    x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
-    x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
-    x ^= x >> 31;
-    return (int32_t)(x % (uint64_t)info->vocabulary);
+    return bench_token(now->session->model, &now->random);
 }
 
 /* Feed tokens, a chunk at most. */
@@ -80,28 +85,29 @@ static weir_status look(running *now, weir_error *error) {
     return weir_stream_logits(now->stream, &logits, error);
 }
 
-static void note(bench_phase *phase, int64_t tokens, double seconds) {
-    phase->ms[phase->pieces++] = 1e3 * seconds / (double)tokens;
+weir_status bench_note(bench_session *session, bench_phase *phase, const char *name, int64_t index,
+                       int64_t tokens, double seconds, weir_error *error) {
+    const weir_plan *plan = &session->runs[session->done].plan;
+    const double ms = 1e3 * seconds / (double)tokens;
+    char row[160];
+    phase->ms[phase->pieces++] = ms;
     phase->tokens += tokens;
     phase->seconds += seconds;
-}
-
-/* A row of the CSV: the time per token of the piece that was noted last. */
-static weir_status write_piece(running *now, const char *name, const bench_phase *phase,
-                               int64_t tokens, weir_error *error) {
-    bench_session *session = now->session;
-    const weir_plan *plan = &now->run->plan;
-    char row[160];
-    weir_stream_state state;
     if (session->csv.path == NULL) {
         return WEIR_OK;
     }
-    weir_stream_get_state(now->stream, &state);
     int size = snprintf(row, sizeof row, "%d,%s,%lld,%lld,%s,%lld,%lld,%.6g\n", session->done,
                         policy_name(plan->policy), (long long)plan->sinks, (long long)plan->window,
-                        name, (long long)(state.index - tokens), (long long)tokens,
-                        phase->ms[phase->pieces - 1]);
+                        name, (long long)index, (long long)tokens, ms);
     return output_file_write(&session->csv, row, (size_t)size, error);
+}
+
+/* The same for tokens that the run's stream has just been fed. */
+static weir_status note(running *now, bench_phase *phase, const char *name, int64_t tokens,
+                        double seconds, weir_error *error) {
+    weir_stream_state state;
+    weir_stream_get_state(now->stream, &state);
+    return bench_note(now->session, phase, name, state.index - tokens, tokens, seconds, error);
 }
 
 /* Chunk by chunk, up to the logits of the last one. Under recompute nothing is computed before
@@ -123,8 +129,7 @@ static weir_status prefill(running *now, weir_error *error) {
             status = look(now, error);
         }
         if (status == WEIR_OK && (!whole || done == total)) {
-            note(phase, pending, now_seconds() - start);
-            status = write_piece(now, "prefill", phase, pending, error);
+            status = note(now, phase, "prefill", pending, now_seconds() - start, error);
             progress_show(&now->progress, done, total + now->session->decode, "tokens");
             pending = 0;
             start = now_seconds();
@@ -158,8 +163,7 @@ static weir_status decode(running *now, weir_error *error) {
             status = look(now, error);
         }
         if (status == WEIR_OK) {
-            note(phase, 1, now_seconds() - start);
-            status = write_piece(now, "decode", phase, 1, error);
+            status = note(now, phase, "decode", 1, now_seconds() - start, error);
             progress_show(&now->progress, before + phase->pieces, total, "tokens");
         }
     }
@@ -216,10 +220,13 @@ weir_status bench_run_next(bench_session *session, weir_error *error) {
     if (status == WEIR_OK) {
         progress_begin(&now.progress, title);
         status = measure(&now, error);
-        progress_clear(&now.progress);
     }
     weir_times_sum_up(run->prefill.ms, run->prefill.pieces, &run->prefill.times);
     weir_times_sum_up(run->decode.ms, run->decode.pieces, &run->decode.times);
+    if (status == WEIR_OK && !interrupted()) {
+        status = bench_batches_run(session, run, &now.progress, error);
+    }
+    progress_clear(&now.progress);
     session->partial = (status != WEIR_OK || interrupted()) && run->prefill.pieces > 0;
     if (interrupted()) {
         return weir_error_set(error, WEIR_CANCELLED, "interrupted in run %d of %d",
@@ -233,6 +240,9 @@ void bench_session_free(bench_session *session) {
     for (int i = 0; i < session->count; i++) {
         free(session->runs[i].prefill.ms);
         free(session->runs[i].decode.ms);
+        for (int k = 0; k < session->runs[i].batch_count; k++) {
+            free(session->runs[i].batches[k].decode.ms);
+        }
     }
     output_file_close(&session->csv);
     free(session->tokens);

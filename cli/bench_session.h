@@ -9,6 +9,7 @@
 
 typedef struct bench_arguments {
     cli_value prefill, decode, seed, json, csv, plot, no_machine;
+    cli_list streams;
     grid_arguments grid;
     engine_arguments engine;
 } bench_arguments;
@@ -25,10 +26,19 @@ typedef struct bench_phase {
     weir_times times; /* of ms */
 } bench_phase;
 
+/* So many streams of a run's kind decoding as one batch. */
+typedef struct bench_batch {
+    int32_t streams;
+    bench_phase decode;     /* a piece is a step: a token of every stream */
+    int64_t reserved_bytes; /* of the batch and its streams */
+} bench_batch;
+
 typedef struct bench_run {
     weir_stream_options options;
     weir_plan plan;
     bench_phase prefill, decode;
+    bench_batch batches[OPTION_LIST_MAX];
+    int batch_count, batches_done;
     int64_t resident; /* weir_memory_resident() at the run's end; -1: unknown */
 } bench_run;
 
@@ -41,6 +51,7 @@ typedef struct bench_work {
 typedef struct bench_session {
     weir_model *model;
     int64_t prefill, decode;
+    cli_list streams; /* sizes of batches, every run's; none: 0 items */
     uint64_t seed;
     bool by_window; /* runs compare by --window, not by S + W */
     bool measured;  /* `machine` is filled */
@@ -58,6 +69,10 @@ typedef struct bench_session {
 weir_status bench_plan(const bench_arguments *arguments, bench_session *session, weir_error *error);
 /* WEIR_CANCELLED after an interruption. */
 weir_status bench_run_next(bench_session *session, weir_error *error);
+/* Measure the batches of a run, whose prefill is known. */
+weir_status bench_batches_plan(const bench_session *session, bench_run *run, weir_error *error);
+weir_status bench_batches_run(bench_session *session, bench_run *run, cli_progress *progress,
+                              weir_error *error);
 void bench_session_free(bench_session *session);
 
 /* Runs with times: the finished ones, and one that stopped on its way. */
@@ -71,6 +86,16 @@ typedef struct bench_ratios {
     double mean, median;
 } bench_ratios;
 bench_ratios bench_compare(const bench_session *session, const bench_run *run);
+/* Tokens per second of a batch, over those of the batch of one stream (NaN when there is none), and
+ * over those of the run's prefill. Of means, as the ratio to recompute. */
+double bench_batch_ratio(const bench_run *run, const bench_batch *batch);
+double bench_batch_share(const bench_run *run, const bench_batch *batch);
+/* Random tokens, the same for every run (splitmix64). */
+int32_t bench_token(const weir_model *model, uint64_t *random);
+/* Note a piece of `tokens` tokens, and write its row of the CSV where there is one. */
+weir_status bench_note(bench_session *session, bench_phase *phase, const char *name, int64_t index,
+                       int64_t tokens, double seconds, weir_error *error);
+weir_status bench_take_times(bench_phase *phase, int64_t capacity, weir_error *error);
 /* Shares of the machine's limits that a run reached; NaN when unknown. */
 double bench_reading_share(const bench_session *session, const bench_run *run);
 double bench_computing_share(const bench_session *session, const bench_run *run);

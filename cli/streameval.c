@@ -30,6 +30,7 @@ static const cli_option options[] = {
 static const cli_group groups[] = {{"Options", options, 0},
                                    {"The stream", retention_options, AT(retention)},
                                    {"The engine", engine_options, AT(engine)},
+                                   {"Loading", loading_options, AT(engine)},
                                    {0}};
 #undef AT
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/input.h"
+#include "common/progress.h"
 
 #define AT(field) offsetof(retention_arguments, field)
 const cli_option retention_options[] = {
@@ -34,8 +35,15 @@ const cli_option engine_options[] = {
      .help = "tokens computed together at most; never changes a bit (default 128)"},
     {"--threads", OPTION_COUNT, "N", .at = AT(threads), .range = "[1,256]",
      .help = "worker threads; never changes a bit (default: one per CPU)"},
+    {0},
+};
+
+const cli_option loading_options[] = {
     {"--cpu", OPTION_TEXT, "LEVEL", .at = AT(cpu),
-     .help = "kernels to use: scalar, avx2, avx512 (default: the best this machine has)"},
+     .help = "kernels to use: scalar, avx2, avx512, avx512vnni, avx512bf16, amx (default: the best "
+             "this machine has)"},
+    {"--no-repack", OPTION_FLAG, NULL, .at = AT(no_repack),
+     .help = "compute from the file as it is: opens at once, runs slower; never changes a bit"},
     {0},
 };
 #undef AT
@@ -165,11 +173,22 @@ void engine_apply(const engine_arguments *from, weir_stream_options *to) {
     to->threads = (int32_t)from->threads.count;
 }
 
+static void show_packing(void *context, int64_t done, int64_t total) {
+    progress_show(context, done >> 20, total >> 20, "MiB");
+}
+
 weir_status open_model(const char *path, const engine_arguments *engine, bool metadata_only,
                        weir_model **out, weir_error *error) {
+    cli_progress progress;
     weir_model_options options = {
         .cpu = engine != NULL && engine->cpu.given ? engine->cpu.text : NULL,
         .metadata_only = metadata_only,
+        .no_repack = engine != NULL && engine->no_repack.given,
+        .progress = show_packing,
+        .progress_context = &progress,
     };
-    return weir_model_open(path, &options, out, error);
+    progress_begin(&progress, "loading");
+    weir_status status = weir_model_open(path, &options, out, error);
+    progress_clear(&progress);
+    return status;
 }

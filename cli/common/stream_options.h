@@ -26,9 +26,10 @@ extern const cli_option retention_options[];
 
 /* How it is held and computed. */
 typedef struct engine_arguments {
-    cli_value cache_type, chunk, threads, cpu;
+    cli_value cache_type, chunk, threads, cpu, no_repack;
 } engine_arguments;
-extern const cli_option engine_options[];
+extern const cli_option engine_options[];  /* of the stream */
+extern const cli_option loading_options[]; /* of the model: for commands that load its weights */
 
 const char *policy_name(weir_policy policy);
 const char *cache_type_name(weir_cache_type type);

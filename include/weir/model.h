@@ -26,8 +26,14 @@ typedef struct weir_model weir_model;
 
 typedef struct weir_model_options {
     const weir_allocator *allocator; /* NULL: the system's; copied, its context borrowed */
-    const char *cpu;    /* "scalar", "avx2", "avx512"; NULL: WEIR_CPU or the best there is */
+    const char *cpu;    /* "scalar", "avx2", "avx512", ...; NULL: WEIR_CPU or the best there is */
     bool metadata_only; /* describe and tokenize only: weights are neither needed nor bound */
+    /* Weights are rearranged into memory of our own for speed. With no_repack they stay in the
+     * mapped file: the model opens at once and computes more slowly, with the same bits. */
+    bool no_repack;
+    /* Told now and then while they are rearranged: bytes done, of all. May be NULL. */
+    void (*progress)(void *context, int64_t done, int64_t total);
+    void *progress_context;
 } weir_model_options;
 
 /* Open and check everything before any use. `options` may be NULL. On failure *out is NULL and the
@@ -44,7 +50,9 @@ typedef struct weir_model_info {
     const char *name;   /* general.name */
     const char *cpu;    /* the kernel table in use */
     int64_t file_bytes;
-    int64_t parameters; /* elements of all tensors */
+    int64_t packed_bytes;  /* of rearranged weights in memory; 0: they are in the mapped file */
+    double packed_seconds; /* that rearranging them took */
+    int64_t parameters;    /* elements of all tensors */
     int64_t tensors;
     int64_t layers;
     int64_t width;     /* hidden size */

@@ -32,6 +32,7 @@ extern "C" {
 #endif
 
 typedef struct weir_stream weir_stream;
+typedef struct weir_batch weir_batch; /* batch.h */
 
 /* Which keys token t may attend. */
 typedef enum weir_policy {
@@ -65,6 +66,7 @@ typedef struct weir_stream_options {
     weir_evicted_fn evicted; /* may be NULL; called between tokens, on the feeding thread */
     void *evicted_context;
     const weir_allocator *allocator; /* NULL: the model's */
+    weir_batch *batch; /* NULL: a scratch and threads of its own; else those of this batch */
 } weir_stream_options;
 
 /* Sink policy, S and W from the model, f16 pages, token eviction. */
@@ -191,8 +193,8 @@ WEIR_API void weir_mark_destroy(weir_mark *mark); /* NULL is allowed */
 
 /* Write the whole stream to a file, replaced atomically; and continue it, with the same bits, in
  * another process. WEIR_MISMATCH when the file was made with another model; WEIR_DAMAGED when its
- * checksum fails. Of `options` only chunk, threads, evicted and allocator count (NULL: defaults);
- * the rest is the file's. */
+ * checksum fails. Of `options` only chunk, threads, batch, evicted and allocator count (NULL:
+ * defaults); the rest is the file's. */
 WEIR_API weir_status weir_stream_save(weir_stream *stream, const char *path, weir_error *error);
 WEIR_API weir_status weir_stream_load(const weir_model *model, const char *path,
                                       const weir_stream_options *options, weir_stream **out,

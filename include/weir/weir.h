@@ -7,6 +7,7 @@
 #ifndef WEIR_WEIR_H
 #define WEIR_WEIR_H
 
+#include "weir/batch.h"
 #include "weir/make_random.h"
 #include "weir/memory.h"
 #include "weir/model.h"

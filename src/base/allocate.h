@@ -17,6 +17,9 @@ void *wr_allocate(const weir_allocator *allocator, size_t size);
 /* `count` elements of `size` bytes, cleared; NULL when there are none or count * size overflows. */
 void *wr_allocate_array(const weir_allocator *allocator, size_t count, size_t size);
 
+/* Large pages for [memory, memory + size), where the system gives them. A wish: nothing fails. */
+void wr_advise_huge(void *memory, size_t size);
+
 /* `memory` may be NULL; `size` is what was asked for (count * size for an array). */
 void wr_release(const weir_allocator *allocator, void *memory, size_t size);
 

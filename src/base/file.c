@@ -56,6 +56,13 @@ void wr_map_close(wr_map *map) {
     *map = (wr_map){0};
 }
 
+void wr_map_forget(const void *data, size_t size) {
+    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    const uintptr_t begin = ((uintptr_t)data + page - 1) / page * page;
+    const uintptr_t end = ((uintptr_t)data + size) / page * page;
+    if (begin < end) madvise((void *)begin, end - begin, MADV_DONTNEED);
+}
+
 weir_status wr_file_replace(const char *path, const void *data, size_t size,
                             const weir_allocator *allocator, weir_error *error) {
     wr_new_file *file;

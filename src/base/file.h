@@ -15,6 +15,10 @@ typedef struct wr_map {
 weir_status wr_map_open(const char *path, wr_map *out, weir_error *error);
 void wr_map_close(wr_map *map);
 
+/* Give the pages of mapped bytes [data, data + size) back to the system; they stay readable, from
+ * the file. */
+void wr_map_forget(const void *data, size_t size);
+
 /* Replace `path` atomically (temporary file beside it, fsync, rename); on failure the old file
  * stays and no temporary is left. */
 weir_status wr_file_replace(const char *path, const void *data, size_t size,

@@ -317,11 +317,10 @@ wr_cache_row wr_cache_row_at(const wr_cache *cache, int32_t layer, int64_t index
     row.type = pinned ? wr_cache_pinned_type(cache) : cache->options.type;
     size_t key_bytes = wr_kv_row_bytes(row.type, shape->key_dim);
     size_t value_bytes = wr_kv_row_bytes(row.type, shape->value_dim);
-    size_t place = (size_t)(index % WR_PAGE_TOKENS);
+    row.place = (int32_t)(index % WR_PAGE_TOKENS);
     row.head_stride = (key_bytes + value_bytes) * WR_PAGE_TOKENS;
-    row.key = page->data + wr_cache_key_offset(shape, cache->place_of[layer], 0, row.type);
-    row.value = row.key + key_bytes * WR_PAGE_TOKENS + value_bytes * place;
-    row.key += key_bytes * place;
+    row.keys = page->data + wr_cache_key_offset(shape, cache->place_of[layer], 0, row.type);
+    row.value = row.keys + key_bytes * WR_PAGE_TOKENS + value_bytes * (size_t)row.place;
     return row;
 }
 
@@ -343,52 +342,54 @@ bool wr_cache_border_pending(const wr_cache *cache) { return cache->border_pendi
 int32_t wr_cache_groups(const wr_cache *cache) { return cache->group_count; }
 int32_t wr_cache_group_of(const wr_cache *cache, int32_t layer) { return cache->group_of[layer]; }
 
-int32_t wr_cache_max_runs(const wr_cache_options *options) {
+int32_t wr_cache_max_pages(const wr_cache_options *options) {
     /* A span of n tokens touches at most ceil((n - 1) / 32) + 1 pages; S + W never changes. */
-    return (int32_t)wr_pages_for(options->pinned + options->recent) + 3;
+    return (int32_t)wr_pages_for(options->pinned + options->recent + options->chunk) + 3;
 }
 
-/* Runs of indices [low, high) over pages. */
-static int32_t make_runs(wr_kv_run *runs, wr_page *const *pages, int64_t ring, int64_t low,
-                         int64_t high) {
-    int32_t count = 0;
-    while (low < high) {
-        int64_t number = wr_page_of(low);
-        int64_t stop = wr_min(high, (number + 1) * WR_PAGE_TOKENS);
-        runs[count++] = (wr_kv_run){.page = pages[number % ring]->data,
-                                    .first = (int32_t)(low % WR_PAGE_TOKENS),
-                                    .count = (int32_t)(stop - low)};
-        low = stop;
-    }
-    return count;
+/* The oldest recent token that t may attend. */
+static int64_t recent_low(const wr_cache *cache, const wr_cache_group *group, int64_t t) {
+    int64_t low = wr_max(wr_cache_first_for(cache, t), cache->options.pinned);
+    return group->layer_window > 0 ? wr_max(low, t - group->layer_window + 1) : low;
 }
 
-void wr_cache_view(const wr_cache *cache, int32_t group_index, int64_t t, wr_cache_runs *out) {
+void wr_cache_view_of(const wr_cache *cache, int32_t group_index, int64_t first, int64_t end,
+                      wr_cache_view *view) {
     const wr_cache_group *group = &cache->groups[group_index];
-    int64_t window = group->layer_window;
-    int64_t pinned_low = 0;
-    int64_t pinned_high = wr_min(cache->options.pinned, t + 1);
-    int64_t recent_low = wr_cache_first_for(cache, t);
-    if (window > 0) {
-        pinned_low = wr_max(0, wr_cache_position(cache, t) - window + 1);
-        recent_low = wr_max(recent_low, t - window + 1);
-    }
-    out->pinned =
-        make_runs(out->runs, group->pinned, cache->pinned_capacity, pinned_low, pinned_high);
-    out->recent = make_runs(out->runs + out->pinned, group->ring, group->ring_pages,
-                            wr_max(recent_low, cache->options.pinned), t + 1);
+    int64_t pinned = wr_min(cache->options.pinned, end);
+    int64_t page = wr_page_of(recent_low(cache, group, first)); /* b(t) never falls */
+    view->pinned = (int32_t)wr_pages_for(pinned);
+    view->recent = 0;
+    view->recent_first = page * WR_PAGE_TOKENS;
+    for (int32_t i = 0; i < view->pinned; i++) view->pages[i] = group->pinned[i]->data;
+    if (end <= cache->options.pinned) return;
+    for (; page <= wr_page_of(end - 1); page++)
+        view->pages[view->pinned + view->recent++] = group->ring[page % group->ring_pages]->data;
+}
+
+void wr_cache_spans(const wr_cache *cache, int32_t group_index, const wr_cache_view *view,
+                    int64_t t, wr_kv_span *pinned, wr_kv_span *recent) {
+    const wr_cache_group *group = &cache->groups[group_index];
+    int64_t low = 0;
+    int64_t high = wr_min(cache->options.pinned, t + 1);
+    if (group->layer_window > 0)
+        low = wr_max(0, wr_cache_position(cache, t) - group->layer_window + 1);
+    *pinned = (wr_kv_span){(int32_t)wr_min(low, high), (int32_t)high};
+    low = recent_low(cache, group, t) - view->recent_first;
+    high = wr_max(t + 1 - view->recent_first, low);
+    *recent = (wr_kv_span){(int32_t)low, (int32_t)high};
 }
 
 static void offsets(const wr_cache *cache, int32_t layer, int32_t head, wr_kv_type type,
-                    wr_kv_view *view) {
+                    wr_kv_sequence *view) {
     const wr_cache_shape *shape = &cache->options.shape;
     view->type = type;
     view->key_offset = wr_cache_key_offset(shape, cache->place_of[layer], head, type);
     view->value_offset = view->key_offset + wr_kv_row_bytes(type, shape->key_dim) * WR_PAGE_TOKENS;
 }
 
-void wr_cache_offsets(const wr_cache *cache, int32_t layer, int32_t head, wr_kv_view *pinned,
-                      wr_kv_view *recent) {
+void wr_cache_offsets(const wr_cache *cache, int32_t layer, int32_t head, wr_kv_sequence *pinned,
+                      wr_kv_sequence *recent) {
     offsets(cache, layer, head, wr_cache_pinned_type(cache), pinned);
     offsets(cache, layer, head, cache->options.type, recent);
 }

@@ -12,9 +12,9 @@
  * recent pages of a group form a ring with room for its window and a chunk, so that inside a chunk
  * every query still has its whole window.
  *
- * Inside a page, for layer l of the group and KV head h:
+ * Inside a page, for layer l of the group and KV head h (tensor/kv.h has the details):
  *
- *     [l][h] { keys: 32 rows | values: 32 rows }
+ *     [l][h] { keys, transposed: [key_dim][32] | values: 32 rows }
  *
  * Layers of equal retention form a group with one page table. A layer with a trained window L keeps
  * only min(W, L) recent tokens, and sees key j only where also c(t) - c(j) < L.
@@ -29,8 +29,6 @@
 #include "base/bytes.h"
 #include "cache/pool.h"
 #include "tensor/kernels.h"
-
-#define WR_PAGE_TOKENS 32
 
 typedef struct wr_cache_shape {
     int32_t layers;
@@ -77,12 +75,13 @@ int64_t wr_cache_first(const wr_cache *cache);  /* b of the last committed token
 
 /* Make rows for the next `count` <= chunk tokens writable. Never fails after opening. */
 void wr_cache_prepare(wr_cache *cache, int64_t count);
-/* Where layer's key and value row of KV head 0 for a prepared index lie, the bytes from one head's
- * rows to the next head's, and their type. */
+/* Where layer's keys and values of KV head 0 for a prepared index lie: the keys of its page and its
+ * place among them, its value row, the bytes from one head's to the next head's, and their type. */
 typedef struct wr_cache_row {
-    uint8_t *key;
+    uint8_t *keys;
     uint8_t *value;
     size_t head_stride;
+    int32_t place;
     wr_kv_type type;
 } wr_cache_row;
 wr_cache_row wr_cache_row_at(const wr_cache *cache, int32_t layer, int64_t index);
@@ -100,19 +99,26 @@ int64_t wr_cache_position(const wr_cache *cache, int64_t t);
 int32_t wr_cache_count_groups(const wr_cache_shape *shape); /* as a cache of this shape has */
 int32_t wr_cache_groups(const wr_cache *cache);
 int32_t wr_cache_group_of(const wr_cache *cache, int32_t layer);
-/* No view has more runs, pinned and recent together. */
-int32_t wr_cache_max_runs(const wr_cache_options *options);
+/* Pages of a view, pinned and recent together: no view has more. */
+int32_t wr_cache_max_pages(const wr_cache_options *options);
 
-/* What token t (prepared or committed) may attend in the layers of a group. */
-typedef struct wr_cache_runs {
-    wr_kv_run *runs; /* the caller's, room for wr_cache_max_runs(); pinned ones first */
-    int32_t pinned;
-    int32_t recent;
-} wr_cache_runs;
-void wr_cache_view(const wr_cache *cache, int32_t group, int64_t t, wr_cache_runs *out);
+/* The pages that tokens of a chunk may attend in the layers of a group, as two sequences. */
+typedef struct wr_cache_view {
+    const uint8_t **pages; /* the caller's, room for wr_cache_max_pages(); pinned ones first */
+    int32_t pinned;        /* pages, from index 0 on */
+    int32_t recent;        /* pages */
+    int64_t recent_first;  /* index of the first recent page's place 0 */
+} wr_cache_view;
+/* For tokens [first, end), prepared or committed. */
+void wr_cache_view_of(const wr_cache *cache, int32_t group, int64_t first, int64_t end,
+                      wr_cache_view *view);
+/* Which of a view's keys token t may attend: numbers in its two sequences. The pinned ones may be
+ * none; the recent ones are none only while t itself is pinned. */
+void wr_cache_spans(const wr_cache *cache, int32_t group, const wr_cache_view *view, int64_t t,
+                    wr_kv_span *pinned, wr_kv_span *recent);
 /* Key and value offsets of (layer, KV head) inside a pinned or recent page, and the type. */
-void wr_cache_offsets(const wr_cache *cache, int32_t layer, int32_t head, wr_kv_view *pinned,
-                      wr_kv_view *recent);
+void wr_cache_offsets(const wr_cache *cache, int32_t layer, int32_t head, wr_kv_sequence *pinned,
+                      wr_kv_sequence *recent);
 
 /* --- What survives ---------------------------------------------------------------------------- */
 

@@ -59,7 +59,7 @@ static inline int64_t wr_min(int64_t a, int64_t b) { return a < b ? a : b; }
 wr_kv_type wr_cache_pinned_type(const wr_cache *cache);
 /* Bytes of a page of `layers` layers. */
 size_t wr_cache_layers_page_bytes(const wr_cache_shape *shape, int32_t layers, wr_kv_type type);
-/* Offset of the key rows of (place, head); value rows follow after WR_PAGE_TOKENS key rows. */
+/* Offset of the keys of (place, head); their values follow. */
 size_t wr_cache_key_offset(const wr_cache_shape *shape, int32_t place, int32_t head,
                            wr_kv_type type);
 /* Pinned pages whose rows are all written: never written again, so they may be shared. */

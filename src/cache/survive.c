@@ -152,12 +152,11 @@ static void copy_row(wr_cache *cache, int32_t layer, int64_t index, const wr_ker
     wr_cache_row to = wr_cache_row_at(cache, layer, index);
     cache->options.pinned = old;
     for (int32_t head = 0; head < shape->kv_heads; head++) {
-        kernels->kv_read(from.type, from.key + from.head_stride * (size_t)head, row,
-                         shape->key_dim);
-        kernels->kv_write(to.type, to.key + to.head_stride * (size_t)head, row, shape->key_dim);
-        kernels->kv_read(from.type, from.value + from.head_stride * (size_t)head, row,
-                         shape->value_dim);
-        kernels->kv_write(to.type, to.value + to.head_stride * (size_t)head, row, shape->value_dim);
+        size_t old_at = from.head_stride * (size_t)head, new_at = to.head_stride * (size_t)head;
+        kernels->kv_read_key(from.type, from.keys + old_at, from.place, row, shape->key_dim);
+        kernels->kv_write_key(to.type, to.keys + new_at, to.place, row, shape->key_dim);
+        kernels->kv_read(from.type, from.value + old_at, row, shape->value_dim);
+        kernels->kv_write(to.type, to.value + new_at, row, shape->value_dim);
     }
 }
 

@@ -9,6 +9,17 @@
  */
 #define ALONE 200000
 
+/* What a token may attend, as numbers in its group's sequences of pages. */
+typedef struct token_spans {
+    wr_kv_span pinned;
+    wr_kv_span recent;
+} token_spans;
+
+/* Rows of one segment. */
+typedef struct token_tile {
+    int64_t begin, end;
+} token_tile;
+
 struct wr_forward {
     const weir_model *model;
     wr_threads *threads;
@@ -29,40 +40,38 @@ struct wr_forward {
     size_t input_bytes[WR_INPUTS];
     uint8_t *scratch; /* [threads, scratch_bytes] */
     size_t scratch_bytes;
-    wr_kv_run *runs;      /* [groups, chunk, max_runs] */
-    wr_cache_runs *views; /* [groups, chunk] */
-    int32_t max_runs;
-
-    weir_observer_fn observer;
-    void *observer_context;
-    weir_scores_fn scores_fn;
-    void *scores_context;
-    float *scores; /* [heads, S + W] while there is a scores_fn */
+    wr_cache_view *views;       /* [segments, groups] the pages of a segment */
+    const uint8_t **pages;      /* [segments, groups, max_pages] */
+    token_spans *spans;         /* [groups, chunk] */
+    wr_attention_token *tokens; /* [threads, tile] */
+    int32_t max_pages;
+    int32_t groups;
+    int32_t *segment_of; /* [chunk] the segment that a row belongs to */
+    token_tile *tiles;   /* [chunk] whose queries attend together */
 
     /* The chunk at hand. */
-    wr_cache *cache;
-    int64_t first; /* stream index of row 0 */
-    int64_t count;
+    wr_segment *segments; /* borrowed */
+    int32_t segment_count;
+    int64_t count; /* rows of all segments */
+    int64_t tile_count;
 };
 
 static int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
-static size_t larger_size(size_t a, size_t b) { return a > b ? a : b; }
 
 static int64_t most_columns(const weir_model *m) {
     return larger(m->width, larger(m->feed_forward, (int64_t)m->heads * m->value_dim));
 }
 
 static size_t scratch_bytes(const weir_model *m) {
-    size_t attention =
-        sizeof(float) * (size_t)wr_attention_scratch(m->heads / m->kv_heads, m->key_dim,
-                                                     m->value_dim, WR_PAGE_TOKENS);
+    size_t attention = sizeof(float) * (size_t)wr_attention_scratch(m->heads / m->kv_heads,
+                                                                    m->key_dim, m->value_dim);
     size_t product = wr_product_scratch(most_columns(m));
     /* A line apart, so that workers never share one. */
     return ((attention > product ? attention : product) + 127) / 64 * 64;
 }
 
 wr_forward *wr_forward_layout(wr_arena *arena, const weir_model *model, int64_t chunk, int threads,
-                              const wr_cache_options *cache) {
+                              int32_t segments, const wr_cache_options *cache) {
     wr_forward *forward = wr_arena_take(arena, 1, sizeof *forward);
     wr_forward measured;
     wr_forward *f = forward ? forward : &measured; /* one list of takes for both passes */
@@ -70,13 +79,14 @@ wr_forward *wr_forward_layout(wr_arena *arena, const weir_model *model, int64_t 
     size_t width = (size_t)model->width;
     size_t query = (size_t)model->heads * (size_t)model->key_dim;
     size_t groups = (size_t)wr_cache_count_groups(&cache->shape);
-    int32_t max_runs = wr_cache_max_runs(cache);
+    size_t tile = (size_t)wr_attention_tile(model->heads / model->kv_heads);
     f->model = model;
     f->chunk = chunk;
-    f->max_runs = max_runs;
+    f->max_pages = wr_cache_max_pages(cache);
+    f->groups = (int32_t)groups;
     f->scratch_bytes = scratch_bytes(model);
     f->x = wr_arena_take(arena, rows * width, sizeof(float));
-    f->normed = wr_arena_take(arena, larger_size(rows, WR_LOGIT_ROWS) * width, sizeof(float));
+    f->normed = wr_arena_take(arena, rows * width, sizeof(float));
     f->added = wr_arena_take(arena, rows * width, sizeof(float));
     f->q = wr_arena_take(arena, rows * query, sizeof(float));
     f->q_pinned = wr_arena_take(arena, rows * query, sizeof(float));
@@ -90,13 +100,16 @@ wr_forward *wr_forward_layout(wr_arena *arena, const weir_model *model, int64_t 
     f->turned = wr_arena_take(arena, rows, sizeof(bool));
     for (int i = WR_INPUT_FLOATS + 1; i < WR_INPUTS; i++) {
         f->input_bytes[i] = wr_input_bytes((wr_input)i, most_columns(model));
-        f->inputs[i] = model->takes[i] ? wr_arena_take(arena, larger_size(rows, WR_LOGIT_ROWS),
-                                                       f->input_bytes[i])
-                                       : NULL;
+        f->inputs[i] = model->takes[i] ? wr_arena_take(arena, rows, f->input_bytes[i]) : NULL;
     }
     f->scratch = wr_arena_take(arena, (size_t)threads, f->scratch_bytes);
-    f->runs = wr_arena_take(arena, groups * rows * (size_t)max_runs, sizeof *f->runs);
-    f->views = wr_arena_take(arena, groups * rows, sizeof *f->views);
+    f->views = wr_arena_take(arena, (size_t)segments * groups, sizeof *f->views);
+    f->pages =
+        wr_arena_take(arena, (size_t)segments * groups * (size_t)f->max_pages, sizeof *f->pages);
+    f->spans = wr_arena_take(arena, groups * rows, sizeof *f->spans);
+    f->tokens = wr_arena_take(arena, (size_t)threads * tile, sizeof *f->tokens);
+    f->segment_of = wr_arena_take(arena, rows, sizeof *f->segment_of);
+    f->tiles = wr_arena_take(arena, rows, sizeof *f->tiles);
     return forward;
 }
 
@@ -104,20 +117,25 @@ void wr_forward_use_threads(wr_forward *forward, wr_threads *threads) {
     forward->threads = threads;
 }
 
-void wr_forward_observe(wr_forward *forward, weir_observer_fn fn, void *context) {
-    forward->observer = fn;
-    forward->observer_context = context;
+static const wr_segment *segment_at(const wr_forward *f, int64_t row) {
+    return &f->segments[f->segment_of[row]];
 }
 
-void wr_forward_observe_scores(wr_forward *forward, weir_scores_fn fn, void *context, float *room) {
-    forward->scores_fn = fn;
-    forward->scores_context = context;
-    forward->scores = room;
+/* The stream index of a row. */
+static int64_t index_at(const wr_forward *f, int64_t row) {
+    const wr_segment *segment = segment_at(f, row);
+    return segment->first + (row - segment->row);
 }
 
-static void show(const wr_forward *f, weir_point point, int layer, int64_t first, const float *data,
-                 int64_t rows, int64_t columns) {
-    if (f->observer) f->observer(f->observer_context, point, layer, first, data, rows, columns);
+/* Every segment's rows of [count, columns] to its observer. */
+static void show(const wr_forward *f, weir_point point, int layer, const float *data,
+                 int64_t columns) {
+    for (int32_t i = 0; i < f->segment_count; i++) {
+        const wr_segment *s = &f->segments[i];
+        if (s->observer && s->observer->fn)
+            s->observer->fn(s->observer->context, point, layer, s->first, data + s->row * columns,
+                            s->count, columns);
+    }
 }
 
 /* Run a task over items; alone when all of it is `work` < ALONE multiplications. Items are claimed
@@ -276,25 +294,49 @@ static void activation_task(void *context, int64_t begin, int64_t end, int worke
     }
 }
 
-/* --- Positions and views, once per chunk ------------------------------------------------------ */
+/* --- Positions, pages, spans and tiles, once per chunk
+ * ----------------------------------------------- */
+
+static wr_cache_view *view_at(const wr_forward *f, int32_t segment, int32_t group) {
+    return &f->views[segment * f->groups + group];
+}
 
 static void place_task(void *context, int64_t begin, int64_t end, int worker) {
     wr_forward *f = context;
     const wr_rope *rope = &f->model->rope;
     (void)worker;
     for (int64_t i = begin; i < end; i++) {
-        int64_t t = f->first + i;
-        int64_t position = wr_cache_position(f->cache, t);
+        const wr_cache *cache = segment_at(f, i)->cache;
+        int64_t t = index_at(f, i);
+        int64_t position = wr_cache_position(cache, t);
         float *angles = f->angles + i * 2 * rope->dim;
-        f->turned[i] = position != t && wr_cache_pinned(f->cache) > 0;
+        f->turned[i] = position != t && wr_cache_pinned(cache) > 0;
         wr_rope_angles(rope, (uint64_t)t, angles);
         if (f->turned[i]) wr_rope_angles(rope, (uint64_t)position, angles + rope->dim);
-        for (int32_t g = 0; g < wr_cache_groups(f->cache); g++) {
-            wr_cache_runs *view = &f->views[g * f->chunk + i];
-            view->runs = f->runs + (g * f->chunk + i) * f->max_runs;
-            wr_cache_view(f->cache, g, t, view);
+        for (int32_t g = 0; g < wr_cache_groups(cache); g++) {
+            token_spans *spans = &f->spans[g * f->chunk + i];
+            wr_cache_spans(cache, g, view_at(f, f->segment_of[i], g), t, &spans->pinned,
+                           &spans->recent);
         }
     }
+}
+
+static void place_segment(wr_forward *f, int32_t segment) {
+    const wr_segment *s = &f->segments[segment];
+    int64_t tile = wr_attention_tile(f->model->heads / f->model->kv_heads);
+    for (int32_t g = 0; g < f->groups; g++) {
+        wr_cache_view *view = view_at(f, segment, g);
+        view->pages = f->pages + (int64_t)(segment * f->groups + g) * f->max_pages;
+        wr_cache_view_of(s->cache, g, s->first, s->first + s->count, view);
+    }
+    for (int64_t at = s->row, end = s->row + s->count; at < end; at += tile)
+        f->tiles[f->tile_count++] = (token_tile){at, at + tile < end ? at + tile : end};
+}
+
+static void place_chunk(wr_forward *f) {
+    f->tile_count = 0;
+    for (int32_t i = 0; i < f->segment_count; i++) place_segment(f, i);
+    run(f, f->count, f->count * (f->model->rotary_dim + 1) * 50, place_task, f);
 }
 
 /* --- Attention -------------------------------------------------------------------------------- */
@@ -302,16 +344,18 @@ static void place_task(void *context, int64_t begin, int64_t end, int worker) {
 typedef struct layer_step {
     wr_forward *f;
     int32_t layer;
+    int32_t parts; /* that the heads of a KV head are divided into */
 } layer_step;
 
 static void write_cache(const wr_forward *f, int32_t layer, int64_t i) {
     const weir_model *m = f->model;
-    wr_cache_row row = wr_cache_row_at(f->cache, layer, f->first + i);
+    wr_cache_row row = wr_cache_row_at(segment_at(f, i)->cache, layer, index_at(f, i));
     const float *k = f->k + i * m->kv_heads * m->key_dim;
     const float *v = f->v + i * m->kv_heads * m->value_dim;
     for (int32_t h = 0; h < m->kv_heads; h++) {
         size_t at = row.head_stride * (size_t)h;
-        m->kernels->kv_write(row.type, row.key + at, k + (int64_t)h * m->key_dim, m->key_dim);
+        m->kernels->kv_write_key(row.type, row.keys + at, row.place, k + (int64_t)h * m->key_dim,
+                                 m->key_dim);
         m->kernels->kv_write(row.type, row.value + at, v + (int64_t)h * m->value_dim, m->value_dim);
     }
 }
@@ -336,83 +380,118 @@ static void rotate_task(void *context, int64_t begin, int64_t end, int worker) {
     }
 }
 
-/* What does not change from item to item. */
-static wr_attention attention_job(const wr_forward *f, int worker) {
+static wr_attention_token attention_token(const wr_forward *f, int32_t layer, int64_t i,
+                                          int32_t head) {
     const weir_model *m = f->model;
-    return (wr_attention){.heads = m->heads / m->kv_heads,
-                          .key_dim = m->key_dim,
-                          .value_dim = m->value_dim,
-                          .scale = m->attention_scale,
-                          .tile = WR_PAGE_TOKENS,
-                          .scratch =
-                              (float *)(void *)(f->scratch + (size_t)worker * f->scratch_bytes)};
+    const token_spans *spans =
+        &f->spans[wr_cache_group_of(segment_at(f, i)->cache, layer) * f->chunk + i];
+    int64_t query = (i * m->heads + head) * m->key_dim;
+    return (wr_attention_token){.query_recent = f->q + query,
+                                .query_pinned = (f->turned[i] ? f->q_pinned : f->q) + query,
+                                .out = f->attended + (i * m->heads + head) * m->value_dim,
+                                .pinned = spans->pinned,
+                                .recent = spans->recent};
 }
 
-/* One token of the chunk and one KV head, with the query heads that share it. */
-static void attend_one(const wr_forward *f, int32_t layer, int64_t i, int32_t head,
-                       wr_attention *job) {
+/* A job for `heads` query heads of one KV head; its tokens are the caller's to give. */
+static wr_attention attention_job(const wr_forward *f, int32_t layer, int32_t segment,
+                                  int32_t kv_head, int32_t heads, int worker) {
     const weir_model *m = f->model;
-    int32_t group = wr_cache_group_of(f->cache, layer);
-    const wr_cache_runs *view = &f->views[group * f->chunk + i];
-    int64_t query_head = i * m->heads + (int64_t)head * job->heads;
-    job->query_recent = f->q + query_head * m->key_dim;
-    job->query_pinned = (f->turned[i] ? f->q_pinned : f->q) + query_head * m->key_dim;
-    job->out = f->attended + query_head * m->value_dim;
-    wr_cache_offsets(f->cache, layer, head, &job->pinned, &job->recent);
-    job->pinned.runs = view->runs;
-    job->pinned.run_count = view->pinned;
-    job->recent.runs = view->runs + view->pinned;
-    job->recent.run_count = view->recent;
-    m->kernels->attend(job);
+    const wr_cache *cache = f->segments[segment].cache;
+    const wr_cache_view *view = view_at(f, segment, wr_cache_group_of(cache, layer));
+    int32_t tile = wr_attention_tile(m->heads / m->kv_heads);
+    wr_attention job = {.tokens = f->tokens + (int64_t)worker * tile,
+                        .heads = heads,
+                        .key_dim = m->key_dim,
+                        .value_dim = m->value_dim,
+                        .scale = m->attention_scale,
+                        .scratch =
+                            (float *)(void *)(f->scratch + (size_t)worker * f->scratch_bytes)};
+    wr_cache_offsets(cache, layer, kv_head, &job.pinned, &job.recent);
+    job.pinned.pages = view->pages;
+    job.recent.pages = view->pages + view->pinned;
+    return job;
 }
 
-/* Item = KV head * count + token: neighbours read the same pages. */
+/* The tokens of a tile for query heads [head, head_end), which share a KV head. */
+static void attend_tile(const layer_step *step, token_tile tile, int32_t head, int32_t head_end,
+                        int worker) {
+    const wr_forward *f = step->f;
+    int32_t group = f->model->heads / f->model->kv_heads;
+    wr_attention_token *tokens = f->tokens + (int64_t)worker * wr_attention_tile(group);
+    wr_attention job = attention_job(f, step->layer, f->segment_of[tile.begin], head / group,
+                                     head_end - head, worker);
+    for (int64_t i = tile.begin; i < tile.end; i++)
+        tokens[job.token_count++] = attention_token(f, step->layer, i, head);
+    f->model->kernels->attend(&job);
+}
+
+/* Item = (KV head * parts + part) * tiles + tile: neighbours read the same pages. */
 static void attend_task(void *context, int64_t begin, int64_t end, int worker) {
     const layer_step *step = context;
-    wr_forward *f = step->f;
-    wr_attention job = attention_job(f, worker);
-    for (int64_t item = begin; item < end; item++)
-        attend_one(f, step->layer, item % f->count, (int32_t)(item / f->count), &job);
+    const wr_forward *f = step->f;
+    int32_t group = f->model->heads / f->model->kv_heads;
+    int64_t tiles = f->tile_count;
+    for (int64_t item = begin; item < end; item++) {
+        int32_t part = (int32_t)(item / tiles % step->parts);
+        int32_t head = (int32_t)(item / tiles / step->parts) * group;
+        attend_tile(step, f->tiles[item % tiles], head + group * part / step->parts,
+                    head + group * (part + 1) / step->parts, worker);
+    }
 }
 
-static int32_t count_keys(const wr_kv_run *runs, int32_t run_count) {
-    int32_t keys = 0;
-    for (int32_t i = 0; i < run_count; i++) keys += runs[i].count;
-    return keys;
+/* A few tokens and KV heads would leave threads without work: then the heads that share a KV head
+ * are divided, though each part reads the keys again. */
+static void divide_attention(layer_step *step) {
+    const weir_model *m = step->f->model;
+    int32_t group = m->heads / m->kv_heads;
+    int64_t threads = wr_threads_count(step->f->threads);
+    step->parts = 1;
+    for (int64_t items = m->kv_heads * step->f->tile_count;
+         items % threads != 0 && items < 4 * threads && step->parts * 2 <= group; items *= 2)
+        step->parts *= 2;
 }
 
-/* For the observer every query attends once more, now keeping its scores; the output is the same.
- */
-static void show_scores(wr_forward *f, int32_t layer) {
+/* For the observer every query of the segment attends once more, now keeping its scores; the output
+ * is the same. */
+static void show_scores(const wr_forward *f, int32_t layer, const wr_segment *segment) {
     const weir_model *m = f->model;
-    wr_attention job = attention_job(f, 0);
-    for (int64_t i = 0; i < f->count; i++) {
-        const wr_cache_runs *view = &f->views[wr_cache_group_of(f->cache, layer) * f->chunk + i];
+    const wr_observer *observer = segment->observer;
+    int32_t group = m->heads / m->kv_heads;
+    for (int64_t i = segment->row; i < segment->row + segment->count; i++) {
+        wr_attention_token token = attention_token(f, layer, i, 0);
         weir_scores seen = {.layer = layer,
-                            .index = f->first + i,
-                            .scores = f->scores,
+                            .index = index_at(f, i),
+                            .scores = observer->scores,
                             .heads = m->heads,
-                            .pinned = count_keys(view->runs, view->pinned)};
-        int32_t recent = count_keys(view->runs + view->pinned, view->recent);
-        int64_t pinned_end = wr_cache_pinned(f->cache);
+                            .pinned = token.pinned.end - token.pinned.begin};
+        int32_t recent = token.recent.end - token.recent.begin;
+        int64_t pinned_end = wr_cache_pinned(segment->cache);
         pinned_end = pinned_end < seen.index + 1 ? pinned_end : seen.index + 1;
         seen.keys = seen.pinned + recent;
         seen.pinned_first = pinned_end - seen.pinned;
         seen.recent_first = seen.index + 1 - recent;
-        for (int32_t head = 0; head < m->kv_heads; head++) {
-            job.scores = f->scores + (int64_t)head * job.heads * seen.keys;
-            attend_one(f, layer, i, head, &job);
+        for (int32_t head = 0; head < m->heads; head += group) {
+            wr_attention job = attention_job(f, layer, f->segment_of[i], head / group, group, 0);
+            token = attention_token(f, layer, i, head);
+            token.scores = observer->scores + (int64_t)head * seen.keys;
+            job.tokens = &token;
+            job.token_count = 1;
+            m->kernels->attend(&job);
         }
-        f->scores_fn(f->scores_context, &seen);
+        observer->scores_fn(observer->scores_context, &seen);
     }
 }
 
 /* Multiplications of attention over the chunk, roughly: for deciding who computes. */
 static int64_t attention_work(const wr_forward *f) {
     const weir_model *m = f->model;
-    int64_t last = f->first + f->count - 1;
-    int64_t keys = wr_cache_position(f->cache, last) + 1;
-    return f->count * keys * m->heads * (m->key_dim + m->value_dim);
+    int64_t pairs = 0;
+    for (int32_t i = 0; i < f->segment_count; i++) {
+        const wr_segment *s = &f->segments[i];
+        pairs += s->count * (wr_cache_position(s->cache, s->first + s->count - 1) + 1);
+    }
+    return pairs * m->heads * (m->key_dim + m->value_dim);
 }
 
 /* --- One block -------------------------------------------------------------------------------- */
@@ -423,12 +502,14 @@ static void run_attention(wr_forward *f, int32_t layer) {
     layer_step step = {.f = f, .layer = layer};
     product projections[] = {{&block->q, f->q}, {&block->k, f->k}, {&block->v, f->v}};
     linear(f, f->normed, f->count, projections, 3);
-    show(f, WEIR_POINT_VALUE, layer, f->first, f->v, f->count, (int64_t)m->kv_heads * m->value_dim);
+    show(f, WEIR_POINT_VALUE, layer, f->v, (int64_t)m->kv_heads * m->value_dim);
     run(f, f->count, f->count * m->width * 4, rotate_task, &step);
-    run(f, f->count * m->kv_heads, attention_work(f), attend_task, &step);
-    if (f->scores_fn) show_scores(f, layer);
-    show(f, WEIR_POINT_ATTENTION, layer, f->first, f->attended, f->count,
-         (int64_t)m->heads * m->value_dim);
+    divide_attention(&step);
+    run(f, m->kv_heads * step.parts * f->tile_count, attention_work(f), attend_task, &step);
+    for (int32_t i = 0; i < f->segment_count; i++)
+        if (f->segments[i].observer && f->segments[i].observer->scores_fn)
+            show_scores(f, layer, &f->segments[i]);
+    show(f, WEIR_POINT_ATTENTION, layer, f->attended, (int64_t)m->heads * m->value_dim);
     linear(f, f->attended, f->count, &(product){&block->out, f->added}, 1);
 }
 
@@ -441,35 +522,54 @@ static void run_feed_forward(wr_forward *f, int32_t layer) {
     linear(f, m->family->gated ? f->gate : f->up, f->count, &(product){&block->down, f->added}, 1);
 }
 
-static void embed(wr_forward *f, const int32_t *tokens) {
+/* --- One chunk -------------------------------------------------------------------------------- */
+
+/* Rows for the segments, one after another, and their embeddings. */
+static void embed(wr_forward *f, wr_segment *segments, int32_t count) {
     const wr_matrix *e = &f->model->embedding;
     size_t row_bytes = wr_format_row_bytes(e->format, e->columns);
-    for (int64_t i = 0; i < f->count; i++)
-        f->model->kernels->decode(e->format,
-                                  (const uint8_t *)e->data + row_bytes * (size_t)tokens[i],
-                                  f->x + i * e->columns, e->columns);
+    f->segments = segments;
+    f->segment_count = count;
+    f->count = 0;
+    for (int32_t i = 0; i < count; i++) {
+        wr_segment *s = &segments[i];
+        assert(s->count >= 1 && s->count <= f->chunk - f->count);
+        s->row = f->count;
+        s->first = wr_cache_length(s->cache);
+        f->count += s->count;
+        for (int64_t j = 0; j < s->count; j++) {
+            f->segment_of[s->row + j] = i;
+            f->model->kernels->decode(e->format,
+                                      (const uint8_t *)e->data + row_bytes * (size_t)s->tokens[j],
+                                      f->x + (s->row + j) * e->columns, e->columns);
+        }
+    }
 }
 
-weir_status wr_forward_chunk(wr_forward *f, wr_cache *cache, const int32_t *tokens, int64_t count,
-                             const atomic_bool *cancel) {
+static bool all_cancelled(const wr_forward *f) {
+    for (int32_t i = 0; i < f->segment_count; i++) {
+        const atomic_bool *cancel = f->segments[i].cancel;
+        if (!cancel || !atomic_load_explicit(cancel, memory_order_relaxed)) return false;
+    }
+    return true;
+}
+
+weir_status wr_forward_chunk(wr_forward *f, wr_segment *segments, int32_t count) {
     const weir_model *m = f->model;
-    assert(count >= 1 && count <= f->chunk);
-    f->cache = cache;
-    f->first = wr_cache_length(cache);
-    f->count = count;
-    embed(f, tokens);
-    show(f, WEIR_POINT_EMBEDDING, -1, f->first, f->x, count, m->width);
-    run(f, count, count * (m->rotary_dim + 1) * 50, place_task, f);
+    assert(count >= 1);
+    embed(f, segments, count);
+    show(f, WEIR_POINT_EMBEDDING, -1, f->x, m->width);
+    place_chunk(f);
     for (int32_t layer = 0; layer < m->layers; layer++) {
-        if (atomic_load_explicit(cancel, memory_order_relaxed)) return WEIR_CANCELLED;
+        if (all_cancelled(f)) return WEIR_CANCELLED;
         add_and_norm(f, layer > 0, &m->blocks[layer].attention_norm);
-        if (layer > 0) show(f, WEIR_POINT_LAYER, layer - 1, f->first, f->x, count, m->width);
+        if (layer > 0) show(f, WEIR_POINT_LAYER, layer - 1, f->x, m->width);
         run_attention(f, layer);
         add_and_norm(f, true, &m->blocks[layer].feed_forward_norm);
         run_feed_forward(f, layer);
     }
     add_and_norm(f, true, NULL);
-    show(f, WEIR_POINT_LAYER, m->layers - 1, f->first, f->x, count, m->width);
+    show(f, WEIR_POINT_LAYER, m->layers - 1, f->x, m->width);
     return WEIR_OK;
 }
 
@@ -479,15 +579,30 @@ const float *wr_forward_hidden(const wr_forward *f, int64_t row) {
 
 /* --- Logits ----------------------------------------------------------------------------------- */
 
-weir_status wr_forward_logits(wr_forward *f, const float *hidden, int64_t first, int64_t count,
-                              float *logits) {
+/* Rows of consecutive tokens of one stream are shown together. */
+static void show_final(const wr_forward *f, const wr_logit_row *rows, int64_t count) {
+    int64_t width = f->model->width;
+    for (int64_t i = 0, next; i < count; i = next) {
+        const wr_observer *observer = rows[i].observer;
+        for (next = i + 1; next < count && rows[next].observer == observer; next++)
+            if (rows[next].index != rows[next - 1].index + 1) break;
+        if (observer && observer->fn)
+            observer->fn(observer->context, WEIR_POINT_FINAL, -1, rows[i].index,
+                         f->normed + i * width, next - i, width);
+    }
+}
+
+void wr_forward_logits(wr_forward *f, const wr_logit_row *rows, int64_t count, float *logits) {
     const weir_model *m = f->model;
-    assert(count <= WR_LOGIT_ROWS);
+    assert(count >= 1 && count <= f->chunk);
     for (int64_t i = 0; i < count; i++)
-        normalise(m, f->normed + i * m->width, hidden + i * m->width, &m->final_norm);
-    show(f, WEIR_POINT_FINAL, -1, first, f->normed, count, m->width);
+        normalise(m, f->normed + i * m->width, rows[i].hidden, &m->final_norm);
+    show_final(f, rows, count);
     linear(f, f->normed, count, &(product){&m->head, logits}, 1);
-    for (int64_t i = 0; i < count * m->vocabulary; i++)
-        if (!isfinite(logits[i])) return WEIR_NAN;
-    return WEIR_OK;
+}
+
+bool wr_logits_finite(const float *logits, int64_t count) {
+    for (int64_t i = 0; i < count; i++)
+        if (!isfinite(logits[i])) return false;
+    return true;
 }

@@ -88,8 +88,9 @@ uint64_t wr_model_fingerprint(const weir_model *model) {
 
 /* --- Opening ---------------------------------------------------------------------------------- */
 
-static weir_status open_parts(weir_model *model, const char *path, bool metadata_only,
-                              weir_error *error) {
+static weir_status open_parts(weir_model *model, const char *path,
+                              const weir_model_options *options, weir_error *error) {
+    const bool metadata_only = options && options->metadata_only;
     const weir_allocator *allocator = wr_model_allocator(model);
     weir_status status = wr_gguf_open(path, allocator, &model->gguf, error);
     if (status == WEIR_OK) status = keep_strings(model, path, error);
@@ -106,7 +107,10 @@ static weir_status open_parts(weir_model *model, const char *path, bool metadata
         return WEIR_OK;
     }
     if (status != WEIR_OK) return weir_error_set(error, status, "%s", model->flaw.message);
-    return metadata_only ? WEIR_OK : wr_model_bind(model, error);
+    if (metadata_only) return WEIR_OK;
+    status = wr_model_bind(model, error);
+    if (status != WEIR_OK || (options && options->no_repack)) return status;
+    return wr_model_pack(model, options, error);
 }
 
 weir_status weir_model_open(const char *path, const weir_model_options *options, weir_model **out,
@@ -123,7 +127,7 @@ weir_status weir_model_open(const char *path, const weir_model_options *options,
         model->has_allocator = true;
     }
     model->kernels = wr_kernels_get(level);
-    status = open_parts(model, path, options && options->metadata_only, error);
+    status = open_parts(model, path, options, error);
     if (status != WEIR_OK) {
         weir_model_close(model);
         return status;
@@ -137,6 +141,7 @@ void weir_model_close(weir_model *model) {
     weir_allocator copy = model->allocator;
     const weir_allocator *allocator = model->has_allocator ? &copy : NULL;
     wr_arena_release(&model->arena, allocator);
+    wr_release(allocator, model->packed, model->packed_block);
     wr_release(allocator, model->layer_windows, (size_t)model->layers * sizeof(int64_t));
     wr_vocab_close(model->vocab);
     wr_gguf_close(model->gguf);

@@ -60,8 +60,8 @@ struct weir_model {
     wr_block *blocks;      /* [layers] */
     bool takes[WR_INPUTS]; /* which inputs the products of this model read */
 
-    uint8_t *packed; /* every panel; NULL: rows are packed as they are read */
-    size_t packed_bytes;
+    uint8_t *packed;     /* the block behind every panel; NULL: rows are packed as they are read */
+    size_t packed_block; /* its bytes */
 };
 
 static inline const weir_allocator *wr_model_allocator(const weir_model *model) {
@@ -78,5 +78,7 @@ void wr_model_survey(weir_model *model);
 weir_status wr_model_describe(weir_model *model, weir_error *error);
 /* Bind every weight by name (bind.c). */
 weir_status wr_model_bind(weir_model *model, weir_error *error);
+/* Rearrange the bound weights for the kernels (pack.c). */
+weir_status wr_model_pack(weir_model *model, const weir_model_options *options, weir_error *error);
 
 #endif

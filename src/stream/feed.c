@@ -39,29 +39,55 @@ static void remember(wr_past *past, int32_t token) {
 
 /* --- One chunk -------------------------------------------------------------------------------- */
 
-static weir_status cancelled(weir_stream *stream, weir_error *error) {
+bool wr_stream_cancelled(weir_stream *stream, weir_error *error) {
+    if (!atomic_load_explicit(&stream->cancel, memory_order_relaxed)) return false;
     atomic_store_explicit(&stream->cancel, false, memory_order_relaxed);
-    return weir_error_set(error, WEIR_CANCELLED, "cancelled");
+    weir_error_set(error, WEIR_CANCELLED, "cancelled");
+    return true;
+}
+
+wr_segment wr_stream_segment(weir_stream *stream, const int32_t *tokens, int64_t count,
+                             const atomic_bool *cancel) {
+    wr_cache_prepare(stream->past.cache, count);
+    return (wr_segment){.cache = stream->past.cache,
+                        .tokens = tokens,
+                        .count = count,
+                        .cancel = cancel,
+                        .observer = &stream->observer};
+}
+
+static void keep_hidden(weir_stream *stream, const float *hidden) {
+    memcpy(stream->past.hidden, hidden, (size_t)stream->model->width * sizeof *hidden);
+    stream->past.hidden_ready = true;
+    stream->logits_ready = false;
 }
 
 /* Compute a chunk and commit it to the cache; the last hidden state is kept. The tokens that left
- * the window are [evicted[0], evicted[1]). Fails only when cancelled. */
+ * the window are [evicted[0], evicted[1]). Fails only when *cancel. */
 static weir_status compute(weir_stream *stream, const int32_t *tokens, int64_t count,
                            const atomic_bool *cancel, int64_t evicted[2]) {
-    wr_past *past = &stream->past;
-    wr_cache_prepare(past->cache, count);
-    if (wr_forward_chunk(stream->forward, past->cache, tokens, count, cancel) != WEIR_OK)
-        return WEIR_CANCELLED;
-    wr_cache_commit(past->cache, count, &evicted[0], &evicted[1]);
-    memcpy(past->hidden, wr_forward_hidden(stream->forward, count - 1),
-           (size_t)stream->model->width * sizeof *past->hidden);
-    past->hidden_ready = true;
-    stream->logits_ready = false;
+    wr_segment segment = wr_stream_segment(stream, tokens, count, cancel);
+    if (wr_forward_chunk(stream->forward, &segment, 1) != WEIR_OK) return WEIR_CANCELLED;
+    wr_cache_commit(stream->past.cache, count, &evicted[0], &evicted[1]);
+    keep_hidden(stream, wr_forward_hidden(stream->forward, count - 1));
     return WEIR_OK;
+}
+
+static weir_status cancelled(weir_stream *stream, weir_error *error) {
+    wr_stream_cancelled(stream, error);
+    return WEIR_CANCELLED;
 }
 
 static void tell_evicted(const weir_stream *stream, int64_t first, int64_t end) {
     if (stream->evicted && first < end) stream->evicted(stream->evicted_context, first, end);
+}
+
+void wr_stream_commit(weir_stream *stream, const wr_segment *segment, const float *hidden) {
+    int64_t first, end;
+    wr_cache_commit(stream->past.cache, segment->count, &first, &end);
+    keep_hidden(stream, hidden);
+    for (int64_t i = 0; i < segment->count; i++) remember(&stream->past, segment->tokens[i]);
+    tell_evicted(stream, first, end);
 }
 
 /* --- Recompute: the window again from nothing ------------------------------------------------- */
@@ -137,8 +163,8 @@ void wr_stream_skip_to(weir_stream *stream, int64_t index) {
 
 /* --- Feeding tokens --------------------------------------------------------------------------- */
 
-static weir_status check_tokens(const weir_stream *stream, const int32_t *tokens, int64_t count,
-                                weir_error *error) {
+weir_status wr_stream_check_tokens(const weir_stream *stream, const int32_t *tokens, int64_t count,
+                                   weir_error *error) {
     int32_t vocabulary = stream->model->vocabulary;
     if (count < 0)
         return weir_error_set(error, WEIR_USAGE, "cannot feed %lld tokens", (long long)count);
@@ -159,56 +185,128 @@ static weir_status check_tokens(const weir_stream *stream, const int32_t *tokens
     return WEIR_OK;
 }
 
-/* Hand over the logits after each row of the chunk just computed. */
-static weir_status score(weir_stream *stream, int64_t first, int64_t count, weir_logits_fn fn,
-                         void *context, weir_error *error) {
+weir_status wr_stream_not_a_number(int64_t index, weir_error *error) {
+    return weir_error_set(
+        error, WEIR_NAN,
+        "the logits after token %lld are not numbers: the model's weights are damaged",
+        (long long)index);
+}
+
+weir_status wr_stream_hand_over(const weir_stream *stream, int64_t index, const float *logits,
+                                weir_logits_fn fn, void *context, weir_error *error) {
     int32_t vocabulary = stream->model->vocabulary;
-    for (int64_t at = 0; at < count; at += WR_LOGIT_ROWS) {
-        int64_t rows = count - at < WR_LOGIT_ROWS ? count - at : WR_LOGIT_ROWS;
-        weir_status status =
-            wr_forward_logits(stream->forward, wr_forward_hidden(stream->forward, at), first + at,
-                              rows, stream->rows);
-        if (status != WEIR_OK)
-            return weir_error_set(error, status,
-                                  "the logits of tokens %lld to %lld are not all numbers: the "
-                                  "model's weights are damaged",
-                                  (long long)(first + at), (long long)(first + at + rows - 1));
-        for (int64_t i = 0; i < rows; i++) {
-            status = fn(context, first + at + i, stream->rows + i * vocabulary, vocabulary);
-            if (status != WEIR_OK)
-                return weir_error_set(error, status, "stopped by the caller: %s",
-                                      weir_status_text(status));
-        }
+    if (!wr_logits_finite(logits, vocabulary)) return wr_stream_not_a_number(index, error);
+    weir_status status = fn(context, index, logits, vocabulary);
+    if (status != WEIR_OK)
+        weir_error_set(error, status, "stopped by the caller: %s", weir_status_text(status));
+    return status;
+}
+
+/* Logits after rows of the chunk just computed, those of token `first` in row `row` and every
+ * `step`-th row from there on. */
+static weir_status score(weir_stream *stream, int64_t first, int64_t count, int64_t row,
+                         int64_t step, weir_logits_fn fn, void *context, weir_error *error) {
+    wr_logit_row wanted[WR_LOGIT_ROWS];
+    weir_status status = WEIR_OK;
+    for (int64_t at = 0; at < count; at += stream->logit_rows) {
+        int64_t rows = count - at < stream->logit_rows ? count - at : stream->logit_rows;
+        for (int64_t i = 0; i < rows; i++)
+            wanted[i] =
+                (wr_logit_row){.hidden = wr_forward_hidden(stream->forward, row + (at + i) * step),
+                               .index = first + at + i,
+                               .observer = &stream->observer};
+        wr_forward_logits(stream->forward, wanted, rows, stream->rows);
+        for (int64_t i = 0; i < rows && status == WEIR_OK; i++)
+            status = wr_stream_hand_over(stream, wanted[i].index,
+                                         stream->rows + i * stream->model->vocabulary, fn, context,
+                                         error);
+        if (status != WEIR_OK) return status;
     }
     return WEIR_OK;
 }
 
 static weir_status feed_chunk(weir_stream *stream, const int32_t *tokens, int64_t count,
                               weir_error *error) {
-    int64_t evicted[2];
     if (stream->settings.policy == WEIR_RECOMPUTE)
         return note_recompute(stream, tokens, count, error);
-    if (compute(stream, tokens, count, &stream->cancel, evicted) != WEIR_OK)
-        return cancelled(stream, error);
-    for (int64_t i = 0; i < count; i++) remember(&stream->past, tokens[i]);
-    tell_evicted(stream, evicted[0], evicted[1]);
+    wr_segment segment = wr_stream_segment(stream, tokens, count, &stream->cancel);
+    if (wr_forward_chunk(stream->forward, &segment, 1) != WEIR_OK) return cancelled(stream, error);
+    wr_stream_commit(stream, &segment, wr_forward_hidden(stream->forward, count - 1));
     return WEIR_OK;
 }
 
-/* Under recompute every token that is scored needs its own window once the first has slid. */
+/* --- Recompute, scored: every token needs its own window once the first has slid ----------------
+ */
+
+/* The windows of the last `count` tokens, side by side: those of the last one in the stream's own
+ * cache, as recompute_window leaves it. */
+static weir_status recompute_windows(weir_stream *stream, int64_t count, weir_error *error) {
+    wr_past *past = &stream->past;
+    int64_t window = stream->settings.window;
+    wr_segment segments[WR_LOGIT_ROWS];
+    for (int64_t w = 0; w < count; w++) {
+        wr_cache *cache = w == count - 1 ? past->cache : stream->windows[w];
+        int32_t *tokens = stream->pending + w * window;
+        int64_t begin = past->index - count + w + 1 - window;
+        for (int64_t i = 0; i < window; i++) tokens[i] = wr_past_token(past, begin + i);
+        weir_status status = wr_cache_rewind(cache, 0, error);
+        if (status != WEIR_OK) return status;
+        wr_cache_prepare(cache, window);
+        segments[w] = (wr_segment){.cache = cache,
+                                   .tokens = tokens,
+                                   .count = window,
+                                   .cancel = &stream->cancel,
+                                   .observer = &stream->observer};
+    }
+    if (wr_forward_chunk(stream->forward, segments, (int32_t)count) != WEIR_OK)
+        return cancelled(stream, error);
+    int64_t ignored[2];
+    for (int64_t w = 0; w < count; w++)
+        wr_cache_commit(segments[w].cache, window, &ignored[0], &ignored[1]);
+    keep_hidden(stream, wr_forward_hidden(stream->forward, count * window - 1));
+    past->stale = false;
+    return WEIR_OK;
+}
+
+/* How many of the next `count` tokens are computed together, and whether they only append to the
+ * window, because it has not slid yet. */
+static int64_t recompute_together(const weir_stream *stream, int64_t count, bool *append) {
+    int64_t room = stream->settings.window - stream->past.index;
+    int64_t most = stream->window_count + 1;
+    *append = room > 0 && !stream->past.stale;
+    if (*append)
+        most = room < stream->settings.chunk ? room : stream->settings.chunk;
+    else if (room > 1)
+        most = 1; /* after a rewind: the next window is not a full one */
+    return count < most ? count : most;
+}
+
 static weir_status score_recomputed(weir_stream *stream, const int32_t *tokens, int64_t count,
                                     weir_logits_fn fn, void *context, weir_error *error) {
-    for (int64_t i = 0; i < count; i++) {
-        const float *logits;
-        weir_status status = note_recompute(stream, tokens + i, 1, error);
-        if (status == WEIR_OK) status = weir_stream_logits(stream, &logits, error);
+    weir_status status = WEIR_OK;
+    for (int64_t at = 0; at < count && status == WEIR_OK;) {
+        bool append;
+        int64_t first = stream->past.index;
+        int64_t together = recompute_together(stream, count - at, &append);
+        if (wr_stream_cancelled(stream, error)) return WEIR_CANCELLED;
+        status = note_recompute(stream, tokens + at, together, error);
         if (status != WEIR_OK) return status;
-        status = fn(context, stream->past.index - 1, logits, stream->model->vocabulary);
-        if (status != WEIR_OK)
-            return weir_error_set(error, status, "stopped by the caller: %s",
-                                  weir_status_text(status));
+        if (append) {
+            status = score(stream, first, together, 0, 1, fn, context, error);
+        } else if (together > 1) {
+            int64_t window = stream->settings.window;
+            status = recompute_windows(stream, together, error);
+            if (status == WEIR_OK)
+                status = score(stream, first, together, window - 1, window, fn, context, error);
+        } else {
+            const float *logits;
+            status = weir_stream_logits(stream, &logits, error);
+            if (status == WEIR_OK)
+                status = wr_stream_hand_over(stream, first, logits, fn, context, error);
+        }
+        at += together;
     }
-    return WEIR_OK;
+    return status;
 }
 
 static weir_status feed_checked(weir_stream *stream, const int32_t *tokens, int64_t count,
@@ -220,16 +318,15 @@ static weir_status feed_checked(weir_stream *stream, const int32_t *tokens, int6
         int64_t left = count - at;
         int64_t rows = left < stream->settings.chunk ? left : stream->settings.chunk;
         int64_t first = stream->past.index;
-        if (atomic_load_explicit(&stream->cancel, memory_order_relaxed))
-            return cancelled(stream, error);
+        if (wr_stream_cancelled(stream, error)) return WEIR_CANCELLED;
         status = feed_chunk(stream, tokens + at, rows, error);
-        if (status == WEIR_OK && fn) status = score(stream, first, rows, fn, context, error);
+        if (status == WEIR_OK && fn) status = score(stream, first, rows, 0, 1, fn, context, error);
     }
     return status;
 }
 
 /* After text that was fed, generated text does not begin a stream any more. */
-static void note_text_position(weir_stream *stream, const int32_t *tokens, int64_t count) {
+void wr_stream_note_fed(weir_stream *stream, const int32_t *tokens, int64_t count) {
     wr_detokenizer *detokenizer = &stream->past.detokenizer;
     detokenizer->held_size = 0;
     for (int64_t i = 0; i < count && !detokenizer->begun; i++)
@@ -239,9 +336,9 @@ static void note_text_position(weir_stream *stream, const int32_t *tokens, int64
 weir_status weir_stream_feed_scored(weir_stream *stream, const int32_t *tokens, int64_t count,
                                     weir_logits_fn fn, void *context, weir_error *error) {
     weir_status status = weir_stream_flush(stream, error);
-    if (status == WEIR_OK) status = check_tokens(stream, tokens, count, error);
+    if (status == WEIR_OK) status = wr_stream_check_tokens(stream, tokens, count, error);
     if (status == WEIR_OK) status = feed_checked(stream, tokens, count, fn, context, error);
-    if (status == WEIR_OK && count > 0) note_text_position(stream, tokens, count);
+    if (status == WEIR_OK && count > 0) wr_stream_note_fed(stream, tokens, count);
     return status;
 }
 
@@ -257,7 +354,7 @@ static weir_status feed_pending(weir_stream *stream, weir_error *error) {
     stream->pending_count = 0;
     if (count == 0) return WEIR_OK;
     weir_status status = feed_checked(stream, stream->pending, count, NULL, NULL, error);
-    if (status == WEIR_OK) note_text_position(stream, stream->pending, count);
+    if (status == WEIR_OK) wr_stream_note_fed(stream, stream->pending, count);
     return status;
 }
 
@@ -276,7 +373,7 @@ static weir_status end_text(weir_stream *stream, weir_status status, weir_error 
 /* wr_token_emit: gather tokens until a chunk is full. */
 static weir_status gather(void *context, const int32_t *tokens, int64_t count, weir_error *error) {
     weir_stream *stream = context;
-    weir_status status = check_tokens(stream, tokens, count, error);
+    weir_status status = wr_stream_check_tokens(stream, tokens, count, error);
     for (int64_t i = 0; i < count && status == WEIR_OK; i++) {
         stream->pending[stream->pending_count++] = tokens[i];
         if (stream->pending_count == stream->settings.chunk) status = feed_pending(stream, error);

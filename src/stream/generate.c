@@ -1,7 +1,6 @@
 /* Reading: logits, drawing a token, generating text. */
 #include <string.h>
 
-#include "sample/stop.h"
 #include "stream/stream_private.h"
 
 weir_status weir_stream_logits(weir_stream *stream, const float **logits, weir_error *error) {
@@ -11,13 +10,10 @@ weir_status weir_stream_logits(weir_stream *stream, const float **logits, weir_e
     if (status != WEIR_OK) return status;
     if (!stream->logits_ready) {
         int64_t last = stream->past.index - 1;
-        status = wr_forward_logits(stream->forward, stream->past.hidden, last, 1, stream->logits);
-        if (status != WEIR_OK)
-            return weir_error_set(
-                error, status,
-                "the logits after token %lld are not numbers: the model's weights "
-                "are damaged",
-                (long long)last);
+        wr_logit_row row = {stream->past.hidden, last, &stream->observer};
+        wr_forward_logits(stream->forward, &row, 1, stream->logits);
+        if (!wr_logits_finite(stream->logits, stream->model->vocabulary))
+            return wr_stream_not_a_number(last, error);
         stream->logits_ready = true;
     }
     *logits = stream->logits;
@@ -51,7 +47,6 @@ weir_generate weir_generate_default(void) { return (weir_generate){.stop_at_end 
 
 typedef struct writer {
     weir_stream *stream;
-    wr_stop stop;
     size_t size; /* bytes of stream->text that are certain */
 } writer;
 
@@ -62,66 +57,77 @@ static void keep_text(void *context, const char *text, size_t size) {
 }
 
 /* The text that `token` completes goes to stream->text; true when a stop string is complete. */
-static bool write_token(writer *out, int32_t token) {
+static bool write_token(writer *out, wr_stop *stop, int32_t token) {
     weir_stream *stream = out->stream;
     const wr_vocab *vocab = stream->model->vocab;
     out->size = 0;
-    if (out->stop.count == 0) {
+    if (stop->count == 0) {
         out->size = wr_detokenize(vocab, &stream->past.detokenizer, token, false, stream->text);
         return false;
     }
     /* The stop filter writes to the front of the room while it reads: detokenise behind it. */
     char *piece = stream->text + WR_STOP_MAX_BYTES + wr_detokenizer_room(vocab);
     size_t size = wr_detokenize(vocab, &stream->past.detokenizer, token, false, piece);
-    return wr_stop_feed(&out->stop, piece, size, keep_text, out);
+    return wr_stop_feed(stop, piece, size, keep_text, out);
 }
 
-static weir_status generate_one(weir_stream *stream, writer *out, const weir_generate *options,
-                                weir_text_fn fn, void *context, weir_generated *result, bool *done,
-                                weir_error *error) {
-    int32_t token;
-    weir_status status = weir_stream_next(stream, &token, error);
-    if (status != WEIR_OK) return status;
-    result->tokens++;
-    if (options->stop_at_end && wr_vocab_ends_text(stream->model->vocab, token)) {
-        result->reason = WEIR_STOP_END;
-        *done = true;
-        return WEIR_OK;
-    }
-    bool stopped = write_token(out, token);
-    bool more = !fn || fn(context, token, stream->text, out->size);
-    if (stopped)
-        result->reason = WEIR_STOP_STRING;
-    else if (!more)
-        result->reason = WEIR_STOP_CALLER;
-    *done = stopped || !more;
-    return WEIR_OK;
-}
-
-/* What a stop string held back, and was not one after all. */
-static void write_rest(writer *out, weir_text_fn fn, void *context) {
-    out->size = 0;
-    wr_stop_flush(&out->stop, keep_text, out);
-    if (fn && out->size > 0) fn(context, -1, out->stream->text, out->size);
-}
-
-weir_status weir_stream_generate(weir_stream *stream, const weir_generate *options, weir_text_fn fn,
-                                 void *context, weir_generated *result, weir_error *error) {
-    weir_generated unused;
-    weir_generate defaults = weir_generate_default();
+/* No more tokens: what a stop string held back, and was not one after all. */
+static void end(weir_stream *stream, wr_generation *g, weir_stop_reason reason) {
     writer out = {.stream = stream};
-    if (!result) result = &unused;
+    g->active = false;
+    g->result.reason = reason;
+    if (reason == WEIR_STOP_STRING) return;
+    wr_stop_flush(&g->stop, keep_text, &out);
+    if (g->fn && out.size > 0) g->fn(g->context, -1, stream->text, out.size);
+}
+
+weir_status wr_generation_begin(wr_generation *g, const weir_generate *options, weir_text_fn fn,
+                                void *context, weir_error *error) {
+    weir_generate defaults = weir_generate_default();
     if (!options) options = &defaults;
-    *result = (weir_generated){.tokens = 0, .reason = WEIR_STOP_LENGTH};
+    g->active = false;
+    g->stop_at_end = options->stop_at_end;
+    g->limit = options->tokens;
+    g->fn = fn;
+    g->context = context;
+    g->result = (weir_generated){.tokens = 0, .reason = WEIR_STOP_LENGTH};
     if (options->tokens < -1)
         return weir_error_set(error, WEIR_USAGE,
                               "cannot generate %lld tokens: give 0 or more, or -1 for no end",
                               (long long)options->tokens);
-    weir_status status = wr_stop_init(&out.stop, options->stop, options->stop_count, error);
+    weir_status status = wr_stop_init(&g->stop, options->stop, options->stop_count, error);
+    g->active = status == WEIR_OK && g->limit != 0;
+    return status;
+}
+
+void wr_generation_take(weir_stream *stream, wr_generation *g, int32_t token) {
+    writer out = {.stream = stream};
+    g->result.tokens++;
+    if (g->stop_at_end && wr_vocab_ends_text(stream->model->vocab, token)) {
+        end(stream, g, WEIR_STOP_END);
+        return;
+    }
+    bool stopped = write_token(&out, &g->stop, token);
+    bool more = !g->fn || g->fn(g->context, token, stream->text, out.size);
+    if (stopped)
+        end(stream, g, WEIR_STOP_STRING);
+    else if (!more)
+        end(stream, g, WEIR_STOP_CALLER);
+    else if (g->limit >= 0 && g->result.tokens >= g->limit)
+        end(stream, g, WEIR_STOP_LENGTH);
+}
+
+weir_status weir_stream_generate(weir_stream *stream, const weir_generate *options, weir_text_fn fn,
+                                 void *context, weir_generated *result, weir_error *error) {
+    wr_generation g;
+    weir_status status = wr_generation_begin(&g, options, fn, context, error);
     if (status == WEIR_OK) status = weir_stream_flush(stream, error);
-    bool done = false;
-    while (status == WEIR_OK && !done && (options->tokens < 0 || result->tokens < options->tokens))
-        status = generate_one(stream, &out, options, fn, context, result, &done, error);
-    if (result->reason != WEIR_STOP_STRING) write_rest(&out, fn, context);
+    while (status == WEIR_OK && g.active) {
+        int32_t token;
+        status = weir_stream_next(stream, &token, error);
+        if (status == WEIR_OK) wr_generation_take(stream, &g, token);
+    }
+    if (g.active) end(stream, &g, WEIR_STOP_LENGTH); /* a failure on the way */
+    if (result) *result = g.result;
     return status;
 }

@@ -10,8 +10,11 @@ weir_stream_options weir_stream_options_default(void) {
     return (weir_stream_options){.policy = WEIR_SINK, .sinks = -1};
 }
 
-weir_status wr_settings_machine(wr_settings *settings, int64_t chunk, int32_t threads,
-                                weir_error *error) {
+weir_status wr_settings_machine(const weir_model *model, const weir_stream_options *options,
+                                wr_settings *settings, weir_error *error) {
+    int64_t chunk = options ? options->chunk : 0;
+    int32_t threads = options ? options->threads : 0;
+    settings->batch = options ? options->batch : NULL;
     if (chunk < 0 || chunk > MAX_CHUNK)
         return weir_error_set(error, WEIR_USAGE, "a chunk of %lld is out of range (1 to %d)",
                               (long long)chunk, MAX_CHUNK);
@@ -20,7 +23,10 @@ weir_status wr_settings_machine(wr_settings *settings, int64_t chunk, int32_t th
                               (int)threads, MAX_THREADS);
     settings->chunk = chunk > 0 ? chunk : 128;
     settings->threads = threads > 0 ? threads : wr_cpu_count();
-    return WEIR_OK;
+    if (settings->batch && threads > 0)
+        return weir_error_set(error, WEIR_USAGE,
+                              "threads do not apply to a stream of a batch, which has its own");
+    return settings->batch ? wr_batch_admit(model, settings, chunk == 0, error) : WEIR_OK;
 }
 
 static weir_status check_enums(const weir_stream_options *o, weir_error *error) {
@@ -114,13 +120,13 @@ weir_status wr_settings_resolve(const weir_model *model, const weir_stream_optio
         return weir_error_set(error, model->flaw.status, "%s", model->flaw.message);
     weir_status status = check_enums(&o, error);
     if (status == WEIR_OK) status = check_applicable(&o, error);
-    if (status == WEIR_OK) status = wr_settings_machine(out, o.chunk, o.threads, error);
     if (status != WEIR_OK) return status;
     out->policy = o.policy;
     out->cache_type = o.cache_type;
     out->eviction = o.eviction;
-    return o.policy == WEIR_DENSE ? resolve_dense(&model->info, &o, out, error)
-                                  : resolve_window(&model->info, &o, out, error);
+    status = o.policy == WEIR_DENSE ? resolve_dense(&model->info, &o, out, error)
+                                    : resolve_window(&model->info, &o, out, error);
+    return status == WEIR_OK ? wr_settings_machine(model, &o, out, error) : status;
 }
 
 static wr_kv_type kv_type(weir_cache_type type) {

@@ -6,7 +6,7 @@
  *     u64 checksum of everything before
  *
  * Little-endian. A file is refused when its checksum fails, when it was made with another model, or
- * when it is newer than this library; every number is checked even so.
+ * when its version is not this library's; every number is checked even so.
  */
 #include <string.h>
 #include <unistd.h>
@@ -16,7 +16,8 @@
 
 static const char magic[8] = "WEIRSTRM";
 
-#define SAVED_VERSION 1
+/* 2: keys lie transposed in their pages (tensor/kv.h). */
+#define SAVED_VERSION 2
 
 /* --- Writing ---------------------------------------------------------------------------------- */
 
@@ -94,7 +95,12 @@ static weir_status check_envelope(loader *l) {
     uint32_t version = wr_read_u32(r);
     if (!r->failed && version > SAVED_VERSION)
         return weir_error_set(l->error, WEIR_UNSUPPORTED,
-                              "%s was saved by a newer weir (format %u, this one knows up to %d)",
+                              "%s was saved by a newer weir (format %u, this one knows %d only)",
+                              l->path, (unsigned)version, SAVED_VERSION);
+    if (!r->failed && version > 0 && version < SAVED_VERSION)
+        return weir_error_set(l->error, WEIR_UNSUPPORTED,
+                              "%s was saved by an older weir (format %u, this one knows %d only): "
+                              "feed its text again",
                               l->path, (unsigned)version, SAVED_VERSION);
     uint64_t fingerprint = wr_read_u64(r);
     if (r->failed || version == 0 || r->size < r->at + 8) return damaged(l, "it is too short");
@@ -232,9 +238,7 @@ static weir_status load_stream(loader *l, const weir_stream_options *options, we
         options && options->allocator ? options->allocator : wr_model_allocator(l->model);
     weir_status status = check_envelope(l);
     if (status == WEIR_OK) status = load_settings(l, &settings);
-    if (status == WEIR_OK)
-        status = wr_settings_machine(&settings, options ? options->chunk : 0,
-                                     options ? options->threads : 0, l->error);
+    if (status == WEIR_OK) status = wr_settings_machine(l->model, options, &settings, l->error);
     if (status == WEIR_OK)
         status = wr_stream_reserve(l->model, &settings, allocator, NULL, out, l->error);
     if (status == WEIR_OK) status = wr_cache_open((*out)->past.cache, allocator, l->error);

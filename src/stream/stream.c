@@ -4,7 +4,7 @@
 #include <assert.h>
 #include <string.h>
 
-#include "sample/stop.h"
+#include "weir/batch.h"
 #include "weir/weir.h"
 
 const char *weir_version(void) { return WEIR_VERSION; }
@@ -43,15 +43,55 @@ void wr_past_copy(wr_past *to, const wr_past *from, int32_t width) {
     memcpy(to->hidden, from->hidden, (size_t)width * sizeof *to->hidden);
 }
 
+/* Recompute, scored: windows that fill a chunk are computed together, each in a cache of its own;
+ * the last of them in the stream's. */
+static int64_t window_count(const wr_settings *settings) {
+    if (settings->policy != WEIR_RECOMPUTE) return 0;
+    int64_t together = settings->chunk / settings->window;
+    if (together > WR_LOGIT_ROWS) together = WR_LOGIT_ROWS;
+    return together > 1 ? together - 1 : 0;
+}
+
+static wr_cache_options window_cache(const weir_model *model, const wr_settings *settings) {
+    wr_settings one = *settings;
+    one.chunk = settings->window;
+    return wr_settings_cache(model, &one);
+}
+
+static void lay_windows(wr_arena *arena, const weir_model *model, const wr_settings *settings,
+                        weir_stream *stream) {
+    wr_cache_options options = window_cache(model, settings);
+    int64_t count = window_count(settings);
+    stream->window_count = count;
+    stream->windows = wr_arena_take(arena, (size_t)count, sizeof *stream->windows);
+    for (int64_t i = 0; i < count; i++) {
+        wr_cache *cache = wr_cache_layout(arena, &options);
+        if (stream->windows) stream->windows[i] = cache;
+    }
+}
+
+static size_t page_bytes(const weir_model *model, const wr_settings *settings) {
+    wr_cache_options own = wr_settings_cache(model, settings);
+    wr_cache_options window = window_cache(model, settings);
+    return wr_cache_page_bytes(&own) +
+           (size_t)window_count(settings) * wr_cache_page_bytes(&window);
+}
+
 /* Everything of a stream but its pages. */
 static void lay_stream(wr_arena *arena, const weir_model *model, const wr_settings *settings,
                        weir_stream *stream) {
     size_t vocabulary = (size_t)model->vocabulary;
     wr_cache_options cache = wr_settings_cache(model, settings);
     wr_past_layout(arena, model, settings, &stream->past);
-    stream->forward = wr_forward_layout(arena, model, settings->chunk, settings->threads, &cache);
     stream->logits = wr_arena_take(arena, vocabulary, sizeof *stream->logits);
-    stream->rows = wr_arena_take(arena, vocabulary * (size_t)WR_LOGIT_ROWS, sizeof *stream->rows);
+    if (!settings->batch) {
+        stream->forward = wr_forward_layout(arena, model, settings->chunk, settings->threads,
+                                            1 + (int32_t)window_count(settings), &cache);
+        stream->logit_rows = settings->chunk < WR_LOGIT_ROWS ? settings->chunk : WR_LOGIT_ROWS;
+        stream->rows =
+            wr_arena_take(arena, vocabulary * (size_t)stream->logit_rows, sizeof *stream->rows);
+    }
+    lay_windows(arena, model, settings, stream);
     stream->pending = wr_arena_take(arena, (size_t)settings->chunk, sizeof *stream->pending);
     stream->text =
         wr_arena_take(arena, WR_STOP_MAX_BYTES + 2 * wr_detokenizer_room(model->vocab), 1);
@@ -76,7 +116,7 @@ weir_status weir_stream_plan(const weir_model *model, const weir_stream_options 
     out->window = settings.window;
     out->slots = settings.sinks + settings.window;
     out->kv_bytes = (int64_t)wr_cache_kv_bytes(&cache);
-    out->page_bytes = (int64_t)wr_cache_page_bytes(&cache);
+    out->page_bytes = (int64_t)page_bytes(model, &settings);
     out->scratch_bytes = (int64_t)(measure(model, &settings) + sizeof(weir_stream));
     out->reserved_bytes = out->page_bytes + out->scratch_bytes;
     out->bytes_per_token = (int64_t)wr_cache_token_bytes(&cache);
@@ -87,6 +127,10 @@ weir_status weir_stream_plan(const weir_model *model, const weir_stream_options 
 
 static weir_status reserve_threads(weir_stream *stream, wr_threads *threads, weir_error *error) {
     weir_status status = WEIR_OK;
+    if (stream->settings.batch) {
+        wr_batch_lend(stream->settings.batch, stream);
+        return WEIR_OK;
+    }
     if (threads)
         stream->threads = wr_threads_share(threads);
     else
@@ -122,10 +166,11 @@ weir_status wr_stream_reserve(const weir_model *model, const wr_settings *settin
             "no memory for a stream of %zu bytes: choose a smaller window or chunk", bytes);
     }
     lay_stream(&stream->arena, model, settings, stream);
-    wr_cache_options cache = wr_settings_cache(model, settings);
-    stream->reserved_bytes = (int64_t)(bytes + sizeof *stream + wr_cache_page_bytes(&cache));
+    stream->reserved_bytes = (int64_t)(bytes + sizeof *stream + page_bytes(model, settings));
     if (stream->past.tokenizer) wr_tokenizer_reset(stream->past.tokenizer, true);
     status = reserve_threads(stream, threads, error);
+    for (int64_t i = 0; i < stream->window_count && status == WEIR_OK; i++)
+        status = wr_cache_open(stream->windows[i], allocator, error);
     if (status != WEIR_OK)
         weir_stream_destroy(stream);
     else
@@ -169,8 +214,12 @@ void weir_stream_destroy(weir_stream *stream) {
     weir_allocator copy = stream->allocator;
     const weir_allocator *allocator = stream->has_allocator ? &copy : NULL;
     wr_cache_close(stream->past.cache);
-    wr_threads_release(stream->threads);
-    wr_release(allocator, stream->scores, scores_bytes(stream));
+    for (int64_t i = 0; i < stream->window_count; i++) wr_cache_close(stream->windows[i]);
+    if (stream->settings.batch)
+        weir_batch_destroy(stream->settings.batch);
+    else
+        wr_threads_release(stream->threads);
+    wr_release(allocator, stream->observer.scores, scores_bytes(stream));
     wr_arena_release(&stream->arena, allocator);
     wr_release(allocator, stream, sizeof *stream);
 }
@@ -209,19 +258,22 @@ void weir_stream_cancel(weir_stream *stream) {
 }
 
 void weir_stream_observe(weir_stream *stream, weir_observer_fn fn, void *context) {
-    wr_forward_observe(stream->forward, fn, context);
+    stream->observer.fn = fn;
+    stream->observer.context = context;
 }
 
 weir_status weir_stream_observe_scores(weir_stream *stream, weir_scores_fn fn, void *context,
                                        weir_error *error) {
     const weir_allocator *allocator = wr_stream_allocator(stream);
-    if (fn && !stream->scores) stream->scores = wr_allocate(allocator, scores_bytes(stream));
-    if (fn && !stream->scores)
+    wr_observer *observer = &stream->observer;
+    if (fn && !observer->scores) observer->scores = wr_allocate(allocator, scores_bytes(stream));
+    if (fn && !observer->scores)
         return weir_error_set(error, WEIR_MEMORY, "no memory for attention scores");
     if (!fn) {
-        wr_release(allocator, stream->scores, scores_bytes(stream));
-        stream->scores = NULL;
+        wr_release(allocator, observer->scores, scores_bytes(stream));
+        observer->scores = NULL;
     }
-    wr_forward_observe_scores(stream->forward, fn, context, stream->scores);
+    observer->scores_fn = fn;
+    observer->scores_context = context;
     return WEIR_OK;
 }

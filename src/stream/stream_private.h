@@ -10,9 +10,15 @@
 
 #include "model/forward.h"
 #include "sample/sampler.h"
+#include "sample/stop.h"
 #include "text/detokenizer.h"
 #include "text/tokenizer.h"
 #include "weir/stream.h"
+
+/* Rows of logits that one stream computes together at most: enough to share the reading of the
+ * head.
+ */
+#define WR_LOGIT_ROWS 32
 
 /* Options, resolved against the model: nothing is a default any more. */
 typedef struct wr_settings {
@@ -23,6 +29,7 @@ typedef struct wr_settings {
     int threads;
     weir_cache_type cache_type;
     weir_eviction eviction;
+    weir_batch *batch; /* whose scratch and threads the stream uses; NULL: it has its own */
 } wr_settings;
 
 /* What the stream has become. All of it lies in one arena. */
@@ -43,6 +50,17 @@ typedef struct wr_past {
     bool hidden_ready;
 } wr_past;
 
+/* A generation that is under way: its rules, and what a stop string holds back. */
+typedef struct wr_generation {
+    bool active; /* another token is to be drawn */
+    bool stop_at_end;
+    int64_t limit; /* tokens at most; -1: no end */
+    weir_text_fn fn;
+    void *context;
+    weir_generated result;
+    wr_stop stop;
+} wr_generation;
+
 struct weir_stream {
     const weir_model *model;
     weir_allocator allocator;
@@ -50,18 +68,23 @@ struct weir_stream {
     wr_arena arena;
     wr_settings settings;
     wr_past past;
-    wr_forward *forward;
+    wr_forward *forward; /* the batch's, where the settings name one; rows too */
     wr_threads *threads;
     float *logits; /* [vocabulary] after the last token, when logits_ready */
     bool logits_ready;
-    float *rows;      /* [logit rows, vocabulary] for weir_stream_feed_scored */
-    int32_t *pending; /* [chunk] tokens from text, on their way */
+    float *rows;          /* [logit_rows, vocabulary] for weir_stream_feed_scored */
+    int64_t logit_rows;   /* <= chunk */
+    wr_cache **windows;   /* [window_count] recompute: windows computed beside the last one */
+    int64_t window_count; /* 0 under any other policy */
+    int32_t *pending;     /* [chunk] tokens from text, on their way */
     int64_t pending_count;
     char *text; /* text of one token, with what a stop string may have held back */
     weir_evicted_fn evicted;
     void *evicted_context;
     int64_t reserved_bytes;
-    float *scores; /* [heads, S + W] while scores are observed */
+    wr_observer observer;
+    wr_generation generation; /* stepped by a batch; weir_stream_generate has its own */
+    bool in_step;             /* has a turn in the batch's step that is running */
     atomic_bool cancel;
 };
 
@@ -81,9 +104,9 @@ static inline const weir_allocator *wr_stream_allocator(const weir_stream *strea
 /* options.c */
 weir_status wr_settings_resolve(const weir_model *model, const weir_stream_options *options,
                                 wr_settings *out, weir_error *error);
-/* Chunk and threads only; 0 means the default. */
-weir_status wr_settings_machine(wr_settings *settings, int64_t chunk, int32_t threads,
-                                weir_error *error);
+/* Chunk, threads and batch only, for a stream whose other settings stand; NULL: defaults. */
+weir_status wr_settings_machine(const weir_model *model, const weir_stream_options *options,
+                                wr_settings *settings, weir_error *error);
 wr_cache_options wr_settings_cache(const weir_model *model, const wr_settings *settings);
 
 /* stream.c */
@@ -105,7 +128,38 @@ bool wr_past_remembers(const wr_past *past, int64_t begin, int64_t end);
 int64_t wr_past_history_begin(const wr_past *past);
 /* Make the last token's hidden state available (after a rewind, and under recompute). */
 weir_status wr_stream_ready(weir_stream *stream, weir_error *error);
+/* Tokens that may come next: each in the vocabulary, and room for all. */
+weir_status wr_stream_check_tokens(const weir_stream *stream, const int32_t *tokens, int64_t count,
+                                   weir_error *error);
+/* Prepare the cache for `count` <= chunk tokens, which are borrowed until they are computed. */
+wr_segment wr_stream_segment(weir_stream *stream, const int32_t *tokens, int64_t count,
+                             const atomic_bool *cancel);
+/* The segment was computed, up to the `hidden` state of its last token: it becomes the stream's
+ * past, and the caller hears what left the window. */
+void wr_stream_commit(weir_stream *stream, const wr_segment *segment, const float *hidden);
+/* One row of logits to the caller; WEIR_NAN when one is not a number. */
+weir_status wr_stream_hand_over(const weir_stream *stream, int64_t index, const float *logits,
+                                weir_logits_fn fn, void *context, weir_error *error);
+/* Text goes on after tokens that were fed. */
+void wr_stream_note_fed(weir_stream *stream, const int32_t *tokens, int64_t count);
+/* Whether the stream was cancelled; the request is taken back. */
+bool wr_stream_cancelled(weir_stream *stream, weir_error *error);
+/* The logits after token `index` are not numbers. */
+weir_status wr_stream_not_a_number(int64_t index, weir_error *error);
 /* Pretend that tokens up to `index` came and went: see wr_cache_skip_to. For tests. */
 void wr_stream_skip_to(weir_stream *stream, int64_t index);
+
+/* generate.c */
+weir_status wr_generation_begin(wr_generation *generation, const weir_generate *options,
+                                weir_text_fn fn, void *context, weir_error *error);
+/* A token was drawn and fed: its text is handed over, and the generation may end. */
+void wr_generation_take(weir_stream *stream, wr_generation *generation, int32_t token);
+
+/* batch.c */
+/* Refuses settings whose batch cannot hold such a stream; a default chunk becomes one that fits. */
+weir_status wr_batch_admit(const weir_model *model, wr_settings *settings, bool default_chunk,
+                           weir_error *error);
+/* The stream uses the batch's scratch and threads, and keeps them until weir_batch_destroy. */
+void wr_batch_lend(weir_batch *batch, weir_stream *stream);
 
 #endif

@@ -124,4 +124,44 @@ static void kv_read(wr_kv_type type, const void *row, float *x, int32_t dim) {
     }
 }
 
+/* Keys: the elements that a row would have, a page's width apart. */
+
+static void kv_write_key(wr_kv_type type, void *keys, int32_t place, const float *x, int32_t dim) {
+    uint8_t *to = keys;
+    if (type == WR_KV_F32) {
+        for (size_t i = 0; i < (size_t)dim; i++)
+            memcpy(to + 4 * (i * WR_PAGE_TOKENS + (size_t)place), x + i, sizeof *x);
+    } else if (type == WR_KV_F16) {
+        for (size_t i = 0; i < (size_t)dim; i++) {
+            uint16_t h = half_of_float(x[i]);
+            memcpy(to + 2 * (i * WR_PAGE_TOKENS + (size_t)place), &h, sizeof h);
+        }
+    } else {
+        uint8_t *q = to + (size_t)(dim + 31) / 32 * 2 * WR_PAGE_TOKENS;
+        for (int32_t i = 0; i < dim; i += WR_KV_RUN) {
+            const int32_t n = dim - i < WR_KV_RUN ? dim - i : WR_KV_RUN;
+            uint8_t run[WR_KV_RUN];
+            uint16_t s = quantise_run(x + i, n, run);
+            memcpy(to + 2 * (i / WR_KV_RUN * WR_PAGE_TOKENS + place), &s, sizeof s);
+            for (int32_t j = 0; j < n; j++) q[(i + j) * WR_PAGE_TOKENS + place] = run[j];
+        }
+    }
+}
+
+static void kv_read_key(wr_kv_type type, const void *keys, int32_t place, float *x, int32_t dim) {
+    const uint8_t *from = keys;
+    const uint8_t *q = from + (size_t)(dim + 31) / 32 * 2 * WR_PAGE_TOKENS;
+    for (int32_t i = 0; i < dim; i++) {
+        const size_t at = (size_t)i * WR_PAGE_TOKENS + (size_t)place;
+        if (type == WR_KV_F32) {
+            memcpy(x + i, from + 4 * at, sizeof *x);
+        } else if (type == WR_KV_F16) {
+            x[i] = float_of_half(load_u16(from + 2 * at));
+        } else {
+            const uint8_t *scale = from + 2 * (i / WR_KV_RUN * WR_PAGE_TOKENS + place);
+            x[i] = float_of_half(load_u16(scale)) * (float)(int8_t)q[at];
+        }
+    }
+}
+
 #endif

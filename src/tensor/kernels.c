@@ -14,6 +14,7 @@ static const wr_kernels *const tables[WR_CPU_LEVELS] = {
 #ifdef WR_X86_KERNELS
     [WR_CPU_AVX2] = &wr_kernels_avx2,
     [WR_CPU_AVX512] = &wr_kernels_avx512,
+    [WR_CPU_VNNI] = &wr_kernels_avx512vnni,
 #endif
 };
 
@@ -24,6 +25,7 @@ static pthread_once_t inherited = PTHREAD_ONCE_INIT;
     if (at->member == NULL) at->member = below->member
 
 static void inherit_from(wr_kernels *at, const wr_kernels *below) {
+    at->reads_panels = at->reads_panels || below->reads_panels;
     INHERIT(decode);
     INHERIT(input_of);
     INHERIT(prepare);
@@ -40,6 +42,8 @@ static void inherit_from(wr_kernels *at, const wr_kernels *below) {
     INHERIT(rotate);
     INHERIT(kv_write);
     INHERIT(kv_read);
+    INHERIT(kv_write_key);
+    INHERIT(kv_read_key);
     INHERIT(attend);
 }
 
@@ -74,9 +78,17 @@ size_t wr_product_scratch(int64_t columns) {
     return n * WR_PANEL_ROWS * 4 + n * WR_PANEL_ROWS + (n < 256 ? n : 256) * 8 * WR_PANEL_ROWS * 4;
 }
 
-int64_t wr_attention_scratch(int32_t heads, int32_t key_dim, int32_t value_dim, int32_t tile) {
-    int64_t padded = ((int64_t)tile + WR_LANES - 1) / WR_LANES * WR_LANES;
-    int64_t row = key_dim > value_dim ? key_dim : value_dim;
-    /* scores of a tile; maximum, sum and shrinkage of each head; one row in floats */
-    return heads * padded + 3 * (int64_t)heads + row;
+int32_t wr_attention_tile(int32_t heads) {
+    return heads < WR_TILE_QUERIES ? WR_TILE_QUERIES / heads : 1;
+}
+
+static int64_t padded(int64_t n, int64_t block) { return (n + block - 1) / block * block; }
+
+int64_t wr_attention_scratch(int32_t heads, int32_t key_dim, int32_t value_dim) {
+    const int64_t queries = padded((int64_t)heads * wr_attention_tile(heads), WR_QUERY_BLOCK);
+    const int64_t value = padded(value_dim, WR_VALUE_BLOCK);
+    /* Of each query itself, its output, and its maximum, sum and shrinkage; a page's keys and
+     * values in floats; the scores of a block of queries against a page. */
+    return queries * (key_dim + value + 3) + WR_PAGE_TOKENS * (key_dim + value) +
+           WR_PAGE_TOKENS * WR_QUERY_BLOCK;
 }

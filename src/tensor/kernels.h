@@ -4,10 +4,11 @@
  * The scalar table is complete and is the specification; a faster one may replace any member and
  * inherits the rest. Within one table the bits of a result depend on the numbers that enter it and
  * on nothing else: not on the batch, not on how rows are divided among threads, not on alignment.
- * So the order of every sum is fixed by the length of the row alone.
+ * So the order of every sum is fixed by the length of the row alone; in attention, by the places of
+ * the keys in their pages.
  *
  * Between tables results may differ by rounding (a vector sums in lanes), except decode(),
- * prepare(), product() of quantised weights, kv_write and kv_read, whose bits are equal everywhere.
+ * prepare(), product() of quantised weights and the kv_ functions, whose bits are equal everywhere.
  */
 #ifndef WR_KERNELS_H
 #define WR_KERNELS_H
@@ -104,54 +105,69 @@ typedef enum wr_rotary_pairing {
     WR_ROTARY_HALVES    /* element i with i + n/2 (NeoX, Falcon, Qwen) */
 } wr_rotary_pairing;
 
-/* Rows [first, first + count) of one cache page, which one query may attend. */
-typedef struct wr_kv_run {
-    const uint8_t *page;
-    int32_t first;
-    int32_t count; /* >= 1 */
-} wr_kv_run;
-
-/* Pages of one kind as attend() sees them: every run is one tile of the online softmax, in order.
- * The caller makes runs from pages aligned to stream index, so tiles depend on the stream alone. */
-typedef struct wr_kv_view {
-    const wr_kv_run *runs;
-    int32_t run_count;
+/* Keys and values of consecutive tokens, 32 to a page: number i of the sequence is place i % 32 of
+ * page i / 32. The caller makes sequences from pages aligned to stream index, so where a page
+ * begins depends on the stream alone. */
+typedef struct wr_kv_sequence {
+    const uint8_t *const *pages;
     wr_kv_type type;
-    size_t key_offset;   /* bytes from a page's start to key row 0 of this layer and KV head */
-    size_t value_offset; /* the same for value row 0 */
-} wr_kv_view;
+    size_t key_offset;   /* bytes from a page's start to the keys of this layer and KV head */
+    size_t value_offset; /* the same for the values */
+} wr_kv_sequence;
+
+/* Numbers [begin, end) of a sequence. */
+typedef struct wr_kv_span {
+    int32_t begin;
+    int32_t end;
+} wr_kv_span;
+
+/* One token's queries, for the heads of a job, and what it may see: at least one key. */
+typedef struct wr_attention_token {
+    const float *query_pinned; /* [heads, key_dim], rotated at c(t); not read without pinned keys */
+    const float *query_recent; /* [heads, key_dim], rotated at t */
+    float *out;                /* [heads, value_dim] */
+    float *scores; /* NULL, or [heads, keys]: receives scale * q.k for every key, in order */
+    wr_kv_span pinned;
+    wr_kv_span recent;
+} wr_attention_token;
 
 /*
- * Attention of one token for the query heads that share one KV head (grouped queries).
+ * Attention of a tile of tokens for query heads that share one KV head (grouped queries).
  *
  *   s_j = scale * (q . k_j)      q is query_pinned for pinned keys, query_recent for recent ones
  *   out = sum_j exp(s_j - m) v_j / (exp(z - m) + sum_j exp(s_j - m))
  *
  * m the maximum, z included; z = sink_logit[head], or no such term when sink_logit is NULL
- * (STREAMING.md, "Sink variants of softmax"). Online over tiles: pinned runs first, then recent
- * ones, each in order; within a tile keys in order. There is at least one key.
+ * (STREAMING.md, "Sink variants of softmax"; the observed scores are those of keys only, so
+ * whoever makes weights of them adds exp(z) himself).
+ *
+ * Online over pages: pinned ones first, then recent ones, each in order. What a token gets has the
+ * same bits whatever tokens and heads share its job: every sum has one order (kernels, below).
+ * Places that no token sees are never part of a result.
  */
 typedef struct wr_attention {
-    const float *query_pinned; /* [heads, key_dim], rotated at c(t); not read without pinned runs */
-    const float *query_recent; /* [heads, key_dim], rotated at t */
-    float *out;                /* [heads, value_dim] */
-    int32_t heads;             /* query heads of this group, >= 1 */
+    const wr_attention_token *tokens;
+    int32_t token_count; /* 1 ... wr_attention_tile(heads) */
+    int32_t heads;       /* query heads, >= 1 */
     int32_t key_dim;
     int32_t value_dim;
     float scale;
     const float *sink_logit; /* [heads] or NULL */
-    wr_kv_view pinned;
-    wr_kv_view recent;
-    int32_t tile;   /* no run is longer than this */
+    wr_kv_sequence pinned;
+    wr_kv_sequence recent;
     float *scratch; /* wr_attention_scratch() floats, one worker's own */
-    float *scores;  /* NULL, or [heads, keys]: receives scale * q.k for every key, in order */
 } wr_attention;
 
-int64_t wr_attention_scratch(int32_t heads, int32_t key_dim, int32_t value_dim, int32_t tile);
+/* Tokens that a job for `heads` heads takes at most: enough that reading and converting a page is
+ * shared, and so few that what they carry stays in the second cache. */
+int32_t wr_attention_tile(int32_t heads);
+/* Floats of scratch for jobs of up to wr_attention_tile(heads) tokens. */
+int64_t wr_attention_scratch(int32_t heads, int32_t key_dim, int32_t value_dim);
 
 typedef struct wr_kernels {
     const char *name;
     wr_cpu_level level;
+    bool reads_panels; /* product() runs from panels; otherwise packing them would be in vain */
 
     /* out[0 .. weights) from blocks. The same bits at every level. */
     void (*decode)(wr_format format, const void *blocks, float *out, int64_t weights);
@@ -185,9 +201,12 @@ typedef struct wr_kernels {
     void (*rotate)(float *y, const float *x, const float *cos_sin, int32_t heads, int32_t dim,
                    int32_t rotary_dim, wr_rotary_pairing pairing);
 
-    /* One row of a cache page, and back. The same bits at every level. */
+    /* One value row of a cache page, and back; the key at `place` of a page's keys, and back. The
+     * same bits at every level. */
     void (*kv_write)(wr_kv_type type, void *row, const float *x, int32_t dim);
     void (*kv_read)(wr_kv_type type, const void *row, float *x, int32_t dim);
+    void (*kv_write_key)(wr_kv_type type, void *keys, int32_t place, const float *x, int32_t dim);
+    void (*kv_read_key)(wr_kv_type type, const void *keys, int32_t place, float *x, int32_t dim);
 
     void (*attend)(const wr_attention *job);
 } wr_kernels;

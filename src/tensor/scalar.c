@@ -36,30 +36,6 @@ static void decode(wr_format format, const void *blocks, float *out, int64_t wei
     assert(false && "a format");
 }
 
-/* ---- dot product -------------------------------------------------------------------------- */
-
-/* sums[j mod 16] += w[j] * x[j] */
-static void multiply_into_lanes(const float *w, const float *x, int64_t n, float sums[WR_LANES]) {
-    int64_t i = 0;
-    for (; i + WR_LANES <= n; i += WR_LANES) {
-        for (int lane = 0; lane < WR_LANES; lane++) sums[lane] += w[i + lane] * x[i + lane];
-    }
-    for (int lane = 0; i + lane < n; lane++) sums[lane] += w[i + lane] * x[i + lane];
-}
-
-static float fold_lanes(float sums[WR_LANES]) {
-    for (int half = WR_LANES / 2; half > 0; half /= 2) {
-        for (int lane = 0; lane < half; lane++) sums[lane] += sums[lane + half];
-    }
-    return sums[0];
-}
-
-float wr_scalar_dot_floats(const float *w, const float *x, int64_t n) {
-    float sums[WR_LANES] = {0};
-    multiply_into_lanes(w, x, n, sums);
-    return fold_lanes(sums);
-}
-
 /* ---- norms: the sums in double precision ----------------------------------------------------- */
 
 static void rms_norm(float *y, const float *x, const float *weight, int64_t n, float epsilon) {
@@ -141,6 +117,11 @@ void wr_scalar_kv_read(wr_kv_type type, const void *row, float *x, int32_t dim) 
     kv_read(type, row, x, dim);
 }
 
+void wr_scalar_kv_read_key(wr_kv_type type, const void *keys, int32_t place, float *x,
+                           int32_t dim) {
+    kv_read_key(type, keys, place, x, dim);
+}
+
 const wr_kernels wr_kernels_scalar = {
     .name = "scalar",
     .level = WR_CPU_SCALAR,
@@ -160,5 +141,7 @@ const wr_kernels wr_kernels_scalar = {
     .rotate = rotate,
     .kv_write = kv_write,
     .kv_read = kv_read,
+    .kv_write_key = kv_write_key,
+    .kv_read_key = kv_read_key,
     .attend = wr_scalar_attend,
 };

@@ -1,8 +1,8 @@
 /*
- * Attention of one token over a cache view, with an online softmax (Milakov and Gimelshein,
- * "Online normalizer calculation for softmax", 2018): every run of keys is a tile.
+ * Attention over pages of keys with an online softmax (Milakov and Gimelshein, "Online normalizer
+ * calculation for softmax", 2018): every page is one step.
  *
- *   m' = max(m, max_j s_j)      s_j = scale * (q . k_j) for the keys j of the tile
+ *   m' = max(m, max_j s_j)      s_j = scale * (q . k_j) for the keys j of the page that are seen
  *   l' = l e^(m-m') + sum_j e^(s_j-m')
  *   o' = o e^(m-m') + sum_j e^(s_j-m') v_j
  *
@@ -14,82 +14,85 @@
 
 #include "tensor/scalar.h"
 
-/* What one head carries from tile to tile, and the scratch. Heads are computed one by one. */
+/* One query: what it carries from page to page. */
 typedef struct state {
-    float max;     /* m */
-    double sum;    /* l */
-    float *scores; /* [tile], then the weights e^(s-m') */
-    float *row;    /* [max(key_dim, value_dim)] a key or value as floats */
+    const wr_attention *job;
+    const float *query;
+    float *out;
+    float max;                    /* m */
+    double sum;                   /* l */
+    float scores[WR_PAGE_TOKENS]; /* s_j of a page */
+    float *row;                   /* [max(key_dim, value_dim)] a key or value as floats */
+    float *told;                  /* where the next scores go, or NULL */
 } state;
 
-/* scores[j] = scale * (q . k_j); the largest is returned, or NaN if any is. */
-static float score_run(const wr_attention *job, const wr_kv_view *view, const wr_kv_run *run,
-                       const float *query, state *at) {
-    const size_t stride = wr_kv_row_bytes(view->type, job->key_dim);
-    const uint8_t *keys = run->page + view->key_offset + (size_t)run->first * stride;
-    float max = -INFINITY;
-    for (int32_t j = 0; j < run->count; j++) {
-        wr_scalar_kv_read(view->type, keys + (size_t)j * stride, at->row, job->key_dim);
-        at->scores[j] = job->scale * wr_scalar_dot_floats(query, at->row, job->key_dim);
-        if (!(at->scores[j] <= max)) max = at->scores[j];
+/* The scores of places [begin, end) of a page. */
+static void score_page(state *at, const wr_kv_sequence *from, const uint8_t *page, int32_t begin,
+                       int32_t end) {
+    const wr_attention *job = at->job;
+    for (int32_t j = begin; j < end; j++) {
+        float sum = 0;
+        wr_scalar_kv_read_key(from->type, page + from->key_offset, j, at->row, job->key_dim);
+        for (int32_t d = 0; d < job->key_dim; d++) sum += at->query[d] * at->row[d];
+        at->scores[j] = job->scale * sum;
+        if (at->told != NULL) *at->told++ = at->scores[j];
     }
-    return max;
 }
 
-/* Take the tile into max, sum and out. */
-static void add_values(const wr_attention *job, const wr_kv_view *view, const wr_kv_run *run,
-                       float *out, float tile_max, state *at) {
-    const size_t stride = wr_kv_row_bytes(view->type, job->value_dim);
-    const uint8_t *values = run->page + view->value_offset + (size_t)run->first * stride;
-    const float max = tile_max <= at->max ? at->max : tile_max;
+/* Take the page into max, sum and out. */
+static void add_page(state *at, const wr_kv_sequence *from, const uint8_t *page, int32_t begin,
+                     int32_t end) {
+    const int32_t dim = at->job->value_dim;
+    const size_t stride = wr_kv_row_bytes(from->type, dim);
+    float max = at->max;
+    for (int32_t j = begin; j < end; j++)
+        if (!(at->scores[j] <= max)) max = at->scores[j]; /* a NaN wins */
     const float shrink = at->max == max ? 1.0f : expf(at->max - max);
     at->max = max;
     at->sum *= (double)shrink;
-    for (int32_t d = 0; d < job->value_dim; d++) out[d] *= shrink;
-    for (int32_t j = 0; j < run->count; j++) {
+    for (int32_t d = 0; d < dim; d++) at->out[d] *= shrink;
+    for (int32_t j = begin; j < end; j++) {
         const float weight = expf(at->scores[j] - max);
+        const uint8_t *value = page + from->value_offset + (size_t)j * stride;
         at->sum += (double)weight;
-        wr_scalar_kv_read(view->type, values + (size_t)j * stride, at->row, job->value_dim);
-        for (int32_t d = 0; d < job->value_dim; d++) out[d] += weight * at->row[d];
+        wr_scalar_kv_read(from->type, value, at->row, dim);
+        for (int32_t d = 0; d < dim; d++) at->out[d] += weight * at->row[d];
     }
 }
 
-/* One head over one view; `told` is where its scores go, or NULL. Returns where the next go. */
-static float *attend_view(const wr_attention *job, const wr_kv_view *view, const float *query,
-                          float *out, float *told, state *at) {
-    for (int32_t i = 0; i < view->run_count; i++) {
-        const wr_kv_run *run = &view->runs[i];
-        float max = score_run(job, view, run, query, at);
-        for (int32_t j = 0; told != NULL && j < run->count; j++) *told++ = at->scores[j];
-        add_values(job, view, run, out, max, at);
+static void attend_sequence(state *at, const wr_kv_sequence *from, wr_kv_span seen) {
+    for (int32_t i = seen.begin; i < seen.end;) {
+        const int32_t first = i / WR_PAGE_TOKENS * WR_PAGE_TOKENS, next = first + WR_PAGE_TOKENS;
+        const int32_t end = seen.end < next ? seen.end : next;
+        const uint8_t *page = from->pages[i / WR_PAGE_TOKENS];
+        score_page(at, from, page, i - first, end - first);
+        add_page(at, from, page, i - first, end - first);
+        i = end;
     }
-    return told;
 }
 
-static int64_t count_keys(const wr_kv_view *view) {
-    int64_t count = 0;
-    for (int32_t i = 0; i < view->run_count; i++) count += view->runs[i].count;
-    return count;
+static void attend_head(const wr_attention *job, const wr_attention_token *token, int32_t head) {
+    const int64_t keys = (int64_t)(token->pinned.end - token->pinned.begin) + token->recent.end -
+                         token->recent.begin;
+    state at = {.job = job, .max = -INFINITY, .row = job->scratch};
+    if (job->sink_logit != NULL) {
+        at.max = job->sink_logit[head];
+        at.sum = 1;
+    }
+    at.out = token->out + (int64_t)head * job->value_dim;
+    at.told = token->scores != NULL ? token->scores + head * keys : NULL;
+    for (int32_t d = 0; d < job->value_dim; d++) at.out[d] = 0;
+    if (token->pinned.begin < token->pinned.end) {
+        at.query = token->query_pinned + (int64_t)head * job->key_dim;
+        attend_sequence(&at, &job->pinned, token->pinned);
+    }
+    at.query = token->query_recent + (int64_t)head * job->key_dim;
+    attend_sequence(&at, &job->recent, token->recent);
+    const float factor = (float)(1.0 / at.sum);
+    for (int32_t d = 0; d < job->value_dim; d++) at.out[d] *= factor;
 }
 
 void wr_scalar_attend(const wr_attention *job) {
-    const int64_t keys = count_keys(&job->pinned) + count_keys(&job->recent);
-    const int64_t key_dim = job->key_dim, value_dim = job->value_dim;
-    for (int32_t head = 0; head < job->heads; head++) {
-        state at = {.max = -INFINITY, .scores = job->scratch, .row = job->scratch + job->tile};
-        if (job->sink_logit != NULL) {
-            at.max = job->sink_logit[head];
-            at.sum = 1;
-        }
-        float *out = job->out + head * value_dim;
-        for (int64_t d = 0; d < value_dim; d++) out[d] = 0;
-        float *told = job->scores != NULL ? job->scores + head * keys : NULL;
-        if (job->pinned.run_count > 0) {
-            const float *query = job->query_pinned + head * key_dim;
-            told = attend_view(job, &job->pinned, query, out, told, &at);
-        }
-        attend_view(job, &job->recent, job->query_recent + head * key_dim, out, told, &at);
-        const float factor = (float)(1.0 / at.sum);
-        for (int64_t d = 0; d < value_dim; d++) out[d] *= factor;
-    }
+    for (int32_t i = 0; i < job->token_count; i++)
+        for (int32_t head = 0; head < job->heads; head++) attend_head(job, &job->tokens[i], head);
 }

@@ -79,6 +79,33 @@ run --window 30 --plot "$dir/a.png" >"$dir/words"
 ok 'words' grep -q '^sink .* 4 .* 30 .*decode' "$dir/words"
 ok 'the machine' grep -q 'GB/s' "$dir/words"
 
+
+# Many streams as one batch.
+run --policy sink,dense --cache 32 --beyond --no-machine --streams 1,3,40 --csv "$dir/batches.csv" \
+  --json >"$dir/b"
+for r in 0 1; do
+  equal "run $r: batches" "$(json "$dir/b" runs.$r.batches.#)" 3
+  for k in 0 1 2; do
+    at=runs.$r.batches.$k
+    ok "batch $k: times" less "$dir/b" $at.p50_ms $at.p90_ms $at.p99_ms $at.slowest_ms
+    ok "batch $k: speed" less "$dir/b" $at.tokens_per_second
+    ok "batch $k: ratio" less "$dir/b" $at.ratio_to_one
+    ok "batch $k: share" less "$dir/b" $at.prefill_share
+    equal "batch $k: steps" "$(json "$dir/b" $at.timed)" 20
+  done
+  equal "run $r: ratio to itself" "$(json "$dir/b" runs.$r.batches.0.ratio_to_one)" 1.0
+  equal "run $r: tokens" "$(json "$dir/b" runs.$r.batches.2.tokens)" 800
+  ok "run $r: bytes" less "$dir/b" runs.$r.batches.0.reserved_bytes \
+    runs.$r.batches.1.reserved_bytes runs.$r.batches.2.reserved_bytes
+done
+equal 'CSV of batches' "$(grep -c batch, "$dir/batches.csv")" 120
+run --no-machine --streams 2 --json >"$dir/b"
+equal 'no single stream' "$(json "$dir/b" runs.0.batches.0.ratio_to_one)" null
+run --no-machine --streams 1,2 >"$dir/words"
+ok 'words of batches' grep -q '^sink .* 2 .*x' "$dir/words"
+refuses 'does not apply to --policy recompute' bench "$model" --policy recompute --streams 2
+refuses '--streams wants' bench "$model" --streams 0
+
 "$weir" bench --help >"$dir/words"
 ok 'help' grep -q '^usage: weir bench' "$dir/words"
 "$weir" --help >"$dir/words"

@@ -181,11 +181,15 @@ static void test_versions(void **state) {
     put_checksum(file.bytes, file.size);
     write_file(file.bytes, file.size);
     assert_refused(load(&stream, &error), WEIR_UNSUPPORTED, &error, "newer");
+    file.bytes[8] = 1; /* pages lay in another way */
+    put_checksum(file.bytes, file.size);
+    write_file(file.bytes, file.size);
+    assert_refused(load(&stream, &error), WEIR_UNSUPPORTED, &error, "older");
     file.bytes[8] = 0;
     put_checksum(file.bytes, file.size);
     write_file(file.bytes, file.size);
     assert_int_equal(load(&stream, &error), WEIR_DAMAGED);
-    file.bytes[8] = 1;
+    file.bytes[8] = 2;
     file.bytes[12] ^= 1; /* the fingerprint */
     put_checksum(file.bytes, file.size);
     write_file(file.bytes, file.size);

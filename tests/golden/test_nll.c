@@ -14,7 +14,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "support/decoded_model.h"
 #include "weir/weir.h"
 
 enum { MAX_TOKENS = 4096, MAX_SETTINGS = 16 };
@@ -179,6 +181,30 @@ static void compare(const char *model_path, const char *cpu) {
 
 static const char *levels[] = {"scalar", NULL}; /* NULL: the best of this machine */
 
+static void compare_decoded(const char *path) {
+    char decoded[DECODED_PATH];
+    decoded_model(path, decoded);
+    for (size_t i = 0; i < sizeof levels / sizeof levels[0]; i++) compare(decoded, levels[i]);
+    unlink(decoded);
+}
+
+/* The file itself, whose products round their inputs to 8 bits: near, on average. */
+static void compare_rounded(const char *path) {
+    weir_error error;
+    weir_model *model;
+    if (weir_model_open(path, NULL, &model, &error) != WEIR_OK) fail_msg("%s", error.message);
+    for (int i = 0; i < figures.setting_count; i++) {
+        const setting *s = &figures.settings[i];
+        scoring rounded = run(model, s, WEIR_CACHE_F32);
+        double mean = (rounded.sum - rounded.expected_sum) / (double)s->count;
+        printf("%-7s %-9s %d+%d: inputs rounded, worst %.2e, mean off by %.1e\n",
+               weir_model_get_info(model)->cpu, s->policy, s->sinks, s->window, rounded.worst,
+               mean);
+        assert_true(fabs(mean) <= 5e-3);
+    }
+    weir_model_close(model);
+}
+
 static void compare_files(const char *folder, const char *model, const char *tokens,
                           const char *csv) {
     char paths[3][4096];
@@ -188,7 +214,8 @@ static void compare_files(const char *folder, const char *model, const char *tok
         printf("skipped: %s is not there\n", paths[2]);
         skip();
     }
-    for (size_t i = 0; i < sizeof levels / sizeof levels[0]; i++) compare(paths[0], levels[i]);
+    compare_decoded(paths[0]);
+    compare_rounded(paths[0]);
 }
 
 static void test_shipped_model(void **state) {

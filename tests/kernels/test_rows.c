@@ -252,6 +252,42 @@ static void kv_rows_are_scalars_at(const wr_kernels *kernels) {
 }
 FOR_EACH_LEVEL(kv_rows_are_scalars)
 
+/* The key at a place is the row that kv_write makes, a page's width apart: it reads back the same,
+ * and other places keep what they had. */
+static void kv_keys_are_rows_at(const wr_kernels *kernels) {
+    for (uint32_t round = 0; round < 300; round++) {
+        const int32_t dim = sizes[round % COUNT(sizes)];
+        const wr_kv_type type = (wr_kv_type)(round / COUNT(sizes) % WR_KV_TYPES);
+        const size_t size = wr_kv_row_bytes(type, dim);
+        float x[1000], expected[1000], back[1000];
+        guarded alone = guarded_make(size, 3), keys = fenced_make(WR_PAGE_TOKENS * size);
+        int32_t changed = 0;
+        fill_odd(x, dim, round);
+        kernels->kv_write(type, alone.data, x, dim);
+        kernels->kv_read(type, alone.data, expected, dim);
+        const int32_t place = (int32_t)random_below(WR_PAGE_TOKENS);
+        memset(keys.data, 0xa5, WR_PAGE_TOKENS * size);
+        kernels->kv_write_key(type, keys.data, place, x, dim);
+        kernels->kv_read_key(type, keys.data, place, back, dim);
+        for (int32_t i = 0; i < dim; i++) {
+            if (!isnan(expected[i]) || !isnan(back[i]))
+                assert_memory_equal(&expected[i], &back[i], sizeof(float));
+        }
+        for (size_t i = 0; i < WR_PAGE_TOKENS * size; i++) {
+            bool other = ((uint8_t *)keys.data)[i] != 0xa5;
+            size_t width = type == WR_KV_F32 ? 4 : type == WR_KV_F16 ? 2 : 1;
+            const size_t scales = type == WR_KV_Q8_0 ? (size_t)(dim + 31) / 32 * 2 * 32 : 0;
+            size_t at = i < scales ? i / 2 : (i - scales) / width;
+            if (other) assert_int_equal(at % WR_PAGE_TOKENS, place);
+            changed += other;
+        }
+        assert_true(changed > 0);
+        guarded_free(&alone);
+        guarded_free(&keys);
+    }
+}
+FOR_EACH_LEVEL(kv_keys_are_rows)
+
 /* f32: equal. f16: half a unit in the last place of a half. q8_0: half a step, and the rounding of
  * the scale to a half (2^-11 of 127 steps). */
 static void kv_rows_keep_the_numbers_at(const wr_kernels *kernels) {
@@ -317,6 +353,7 @@ int main(void) {
         cmocka_unit_test(rotate_is_near_double),
         cmocka_unit_test(kv_rows_have_their_size),
         cmocka_unit_test(kv_rows_are_scalars),
+        cmocka_unit_test(kv_keys_are_rows),
         cmocka_unit_test(kv_rows_keep_the_numbers),
         cmocka_unit_test(every_half_survives),
     };

@@ -23,7 +23,7 @@
 #include "position/rope.h"
 #include "support/failing_allocator.h"
 
-enum { LAYERS = 3, KV_HEADS = 2, GROUP = 2, DIM = 6, MAX_TOKENS = 900, MAX_STREAMS = 4 };
+enum { LAYERS = 3, KV_HEADS = 2, GROUP = 2, DIM = 6, MAX_TOKENS = 900, MAX_STREAMS = 4, TILE = 64 };
 
 static const double rope_base = 50.0; /* fast frequencies: a wrong position shows at once */
 
@@ -166,7 +166,8 @@ static void write_token(world *w, subject *s, int64_t index) {
             row[i] = number(s->past.identity[index], layer, KEY, i);
         w->kernels->rotate(row, row, angles, KV_HEADS, DIM, DIM, WR_ROTARY_ADJACENT);
         for (int h = 0; h < KV_HEADS; h++)
-            w->kernels->kv_write(to.type, to.key + to.head_stride * (size_t)h, row + h * DIM, DIM);
+            w->kernels->kv_write_key(to.type, to.keys + to.head_stride * (size_t)h, to.place,
+                                     row + h * DIM, DIM);
         for (int i = 0; i < KV_HEADS * DIM; i++)
             row[i] = number(s->past.identity[index], layer, VALUE, i);
         for (int h = 0; h < KV_HEADS; h++)
@@ -175,46 +176,70 @@ static void write_token(world *w, subject *s, int64_t index) {
     }
 }
 
-static void check_token(world *w, subject *s, int64_t t, int layer) {
-    wr_kv_run runs[256];
-    float scratch[4096];
-    float queries[2][GROUP * DIM];
+/* One job of several tokens of a layer, with what it borrows. */
+typedef struct test_tile {
+    wr_cache_view view;
+    const uint8_t *pages[256];
+    wr_attention job;
+    wr_attention_token tokens[TILE];
+    float queries[TILE][2][GROUP * DIM];
+    float out[TILE][GROUP * DIM];
+    float scratch[16384];
+} test_tile;
+
+static void lay_query(world *w, subject *s, int64_t t, int layer, int h, test_tile *tile, int i) {
     float angles[DIM];
-    float out[GROUP * DIM];
-    wr_cache_runs view = {.runs = runs};
-    assert_in_range(wr_cache_max_runs(&w->options), 1, 256);
-    assert_in_range(wr_attention_scratch(GROUP, DIM, DIM, WR_PAGE_TOKENS), 0, 4096);
-    wr_cache_view(s->cache, wr_cache_group_of(s->cache, layer), t, &view);
-    assert_true(view.pinned + view.recent <= wr_cache_max_runs(&w->options));
-    for (int h = 0; h < KV_HEADS; h++) {
-        wr_attention job = {.query_pinned = queries[0],
-                            .query_recent = queries[1],
-                            .out = out,
-                            .heads = GROUP,
-                            .key_dim = DIM,
-                            .value_dim = DIM,
-                            .scale = (float)(1.0 / sqrt((double)DIM)),
-                            .tile = WR_PAGE_TOKENS,
-                            .scratch = scratch};
-        for (int i = 0; i < GROUP * DIM; i++)
-            queries[0][i] = queries[1][i] =
-                number(s->past.identity[t], layer, QUERY, h * GROUP * DIM + i);
-        wr_rope_angles(&w->rope, (uint64_t)wr_cache_position(s->cache, t), angles);
-        w->kernels->rotate(queries[0], queries[0], angles, GROUP, DIM, DIM, WR_ROTARY_ADJACENT);
-        wr_rope_angles(&w->rope, (uint64_t)t, angles);
-        w->kernels->rotate(queries[1], queries[1], angles, GROUP, DIM, DIM, WR_ROTARY_ADJACENT);
-        wr_cache_offsets(s->cache, layer, h, &job.pinned, &job.recent);
-        job.pinned.runs = runs;
-        job.pinned.run_count = view.pinned;
-        job.recent.runs = runs + view.pinned;
-        job.recent.run_count = view.recent;
-        w->kernels->attend(&job);
-        for (int g = 0; g < GROUP; g++) {
-            double expected[DIM];
-            naive_attend(&s->past, w->options.by_message, w->layer_windows[layer], t, layer,
-                         h * GROUP + g, expected);
-            for (int i = 0; i < DIM; i++)
-                w->worst = fmax(w->worst, fabs((double)out[g * DIM + i] - expected[i]));
+    float(*queries)[GROUP * DIM] = tile->queries[i];
+    for (int d = 0; d < GROUP * DIM; d++)
+        queries[0][d] = queries[1][d] =
+            number(s->past.identity[t], layer, QUERY, h * GROUP * DIM + d);
+    wr_rope_angles(&w->rope, (uint64_t)wr_cache_position(s->cache, t), angles);
+    w->kernels->rotate(queries[0], queries[0], angles, GROUP, DIM, DIM, WR_ROTARY_ADJACENT);
+    wr_rope_angles(&w->rope, (uint64_t)t, angles);
+    w->kernels->rotate(queries[1], queries[1], angles, GROUP, DIM, DIM, WR_ROTARY_ADJACENT);
+    tile->tokens[i] = (wr_attention_token){
+        .query_pinned = queries[0], .query_recent = queries[1], .out = tile->out[i]};
+    wr_cache_spans(s->cache, wr_cache_group_of(s->cache, layer), &tile->view, t,
+                   &tile->tokens[i].pinned, &tile->tokens[i].recent);
+}
+
+static void check_token(world *w, subject *s, int64_t t, int layer, int h, const float *out) {
+    for (int g = 0; g < GROUP; g++) {
+        double expected[DIM];
+        naive_attend(&s->past, w->options.by_message, w->layer_windows[layer], t, layer,
+                     h * GROUP + g, expected);
+        for (int i = 0; i < DIM; i++)
+            w->worst = fmax(w->worst, fabs((double)out[g * DIM + i] - expected[i]));
+    }
+}
+
+/* Tokens [begin, end) of the chunk at hand, in one job per layer and KV head. */
+static void check_tile(world *w, subject *s, int64_t begin, int64_t end) {
+    static test_tile tile;
+    tile.view.pages = tile.pages;
+    assert_in_range(wr_cache_max_pages(&w->options), 1, 256);
+    assert_in_range(wr_attention_tile(GROUP), 1, TILE);
+    assert_in_range(wr_attention_scratch(GROUP, DIM, DIM), 0, 16384);
+    for (int layer = 0; layer < LAYERS; layer++) {
+        wr_cache_view_of(s->cache, wr_cache_group_of(s->cache, layer), begin, end, &tile.view);
+        assert_true(tile.view.pinned + tile.view.recent <= wr_cache_max_pages(&w->options));
+        for (int h = 0; h < KV_HEADS; h++) {
+            tile.job = (wr_attention){.tokens = tile.tokens,
+                                      .token_count = (int32_t)(end - begin),
+                                      .heads = GROUP,
+                                      .key_dim = DIM,
+                                      .value_dim = DIM,
+                                      .scale = (float)(1.0 / sqrt((double)DIM)),
+                                      .scratch = tile.scratch};
+            wr_cache_offsets(s->cache, layer, h, &tile.job.pinned, &tile.job.recent);
+            tile.job.pinned.pages = tile.pages;
+            tile.job.recent.pages = tile.pages + tile.view.pinned;
+            for (int64_t t = begin; t < end; t++)
+                lay_query(w, s, t, layer, h, &tile, (int)(t - begin));
+            w->kernels->attend(&tile.job);
+            for (int64_t t = begin; t < end; t++)
+                if (t == begin || t == end - 1 || chance(20))
+                    check_token(w, s, t, layer, h, tile.out[t - begin]);
         }
     }
 }
@@ -240,8 +265,11 @@ static void feed(world *w, subject *s, int64_t count) {
         int64_t first = naive_first(past, w->options.by_message, t);
         assert_int_equal(wr_cache_first_for(s->cache, t), first);
         assert_int_equal(wr_cache_position(s->cache, t), t - (first - past->sinks));
-        if (i == 0 || i == count - 1 || chance(20))
-            for (int layer = 0; layer < LAYERS; layer++) check_token(w, s, t, layer);
+    }
+    for (int64_t i = 0, tokens; i < count; i += tokens) {
+        int64_t most = wr_attention_tile(GROUP) < count - i ? wr_attention_tile(GROUP) : count - i;
+        tokens = pick(1, most);
+        check_tile(w, s, begin + i, begin + i + tokens);
     }
     wr_cache_commit(s->cache, count, &evicted_from, &evicted_to);
     assert_int_equal(wr_cache_length(s->cache), past->length);
@@ -387,7 +415,8 @@ static void walk(uint64_t seed, int steps) {
     walk_seed = seed;
     walk_counter = 0;
     failing_allocator_init(&w.memory);
-    w.kernels = wr_kernels_get(WR_CPU_SCALAR);
+    /* The plain kernels, and the best that there are. */
+    w.kernels = wr_kernels_get(seed % 2 ? WR_CPU_SCALAR : wr_cpu_detect());
     assert_int_equal(wr_rope_init(&w.rope, DIM, WR_ROTARY_ADJACENT, rope_base, 1.0, NULL, NULL),
                      WEIR_OK);
     for (int layer = 0; layer < LAYERS; layer++)

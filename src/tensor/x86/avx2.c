@@ -6,6 +6,7 @@
 #include "tensor/x86/simd_avx2.h"
 
 #include "tensor/x86/attend_lanes.h"
+#include "tensor/x86/bytes.h"
 #include "tensor/x86/decode_lanes.h"
 #include "tensor/x86/floats.h"
 
@@ -13,15 +14,23 @@ static void product(const wr_product *job) {
     if (wr_is_floats(job->w->format))
         wr_avx2_floats_product(job);
     else
-        wr_scalar_product(job);
+        wr_avx2_bytes_product(job);
+}
+
+static void prepare(wr_input input, const float *x, int64_t columns, void *out) {
+    if (input == WR_INPUT_BYTES)
+        wr_avx2_prepare_bytes(x, columns, out);
+    else
+        wr_scalar_prepare(input, x, columns, out);
 }
 
 const wr_kernels wr_kernels_avx2 = {
     .name = "avx2",
     .level = WR_CPU_AVX2,
+    .reads_panels = true,
     .decode = decode,
     .input_of = wr_scalar_input_of,
-    .prepare = wr_scalar_prepare,
+    .prepare = prepare,
     .product = product,
     .rms_norm = rms_norm,
     .layer_norm = layer_norm,
@@ -35,5 +44,7 @@ const wr_kernels wr_kernels_avx2 = {
     .rotate = rotate,
     .kv_write = kv_write,
     .kv_read = kv_read,
+    .kv_write_key = kv_write_key,
+    .kv_read_key = kv_read_key,
     .attend = attend,
 };

@@ -6,6 +6,7 @@
 #include "tensor/x86/simd_avx512.h"
 
 #include "tensor/x86/attend_lanes.h"
+#include "tensor/x86/bytes.h"
 #include "tensor/x86/decode_lanes.h"
 #include "tensor/x86/floats.h"
 
@@ -13,7 +14,7 @@ static void product(const wr_product *job) {
     if (wr_is_floats(job->w->format))
         wr_avx512_floats_product(job);
     else
-        wr_scalar_product(job);
+        wr_avx512_bytes_product(job);
 }
 
 const wr_kernels wr_kernels_avx512 = {
@@ -21,7 +22,6 @@ const wr_kernels wr_kernels_avx512 = {
     .level = WR_CPU_AVX512,
     .decode = decode,
     .input_of = wr_scalar_input_of,
-    .prepare = wr_scalar_prepare,
     .product = product,
     .rms_norm = rms_norm,
     .layer_norm = layer_norm,
@@ -35,5 +35,7 @@ const wr_kernels wr_kernels_avx512 = {
     .rotate = rotate,
     .kv_write = kv_write,
     .kv_read = kv_read,
+    .kv_write_key = kv_write_key,
+    .kv_read_key = kv_read_key,
     .attend = attend,
 };

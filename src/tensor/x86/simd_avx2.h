@@ -14,8 +14,8 @@
 
 enum {
     LANES = 8,
-    VECS = 2,         /* vectors per 16 weights */
-    ATTEND_HEADS = 2, /* heads that share the reading of keys and values */
+    VECS = 2,        /* vectors per 16 weights */
+    TOKEN_HEADS = 4, /* of one token, which share the reading of keys and values */
 };
 
 typedef __m256 vec;
@@ -89,7 +89,24 @@ static inline double wide_sum(wide a) {
     return _mm_cvtsd_f64(_mm_add_sd(c, _mm_unpackhi_pd(c, c)));
 }
 
-static inline float v_first(vec a) { return _mm256_cvtss_f32(a); }
+typedef __m256 lane_mask;
+/* low <= a < high */
+static inline lane_mask v_within(vec a, vec low, vec high) {
+    return _mm256_and_ps(_mm256_cmp_ps(low, a, _CMP_LE_OQ), _mm256_cmp_ps(a, high, _CMP_LT_OQ));
+}
+static inline lane_mask v_equal(vec a, vec b) { return _mm256_cmp_ps(a, b, _CMP_EQ_OQ); }
+static inline vec v_select(lane_mask m, vec a, vec b) { return _mm256_blendv_ps(b, a, m); }
+
+/* x - floor(x), in [0, 1]; NaN for minus infinity */
+static inline vec v_fraction(vec x) { return _mm256_sub_ps(x, _mm256_floor_ps(x)); }
+/* a * 2^floor(x) for a in [1, 2] and x <= 0: a power is added to the exponent. 0 below 2^-126,
+ * where it would not fit, also when a is NaN. */
+static inline vec v_scale_by_floor(vec a, vec x) {
+    const __m256i power = _mm256_slli_epi32(_mm256_cvtps_epi32(_mm256_floor_ps(x)), 23);
+    const vec scaled = _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(a), power));
+    return _mm256_andnot_ps(_mm256_cmp_ps(x, v_all(-126.0f), _CMP_LT_OQ), scaled);
+}
+
 static inline float v_largest(vec a) {
     __m128 b = _mm_max_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
     b = _mm_max_ps(b, _mm_movehl_ps(b, b));

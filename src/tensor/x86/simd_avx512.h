@@ -13,8 +13,8 @@
 
 enum {
     LANES = 16,
-    VECS = 1,         /* vectors per 16 weights */
-    ATTEND_HEADS = 4, /* heads that share the reading of keys and values */
+    VECS = 1,        /* vectors per 16 weights */
+    TOKEN_HEADS = 8, /* of one token, which share the reading of keys and values */
 };
 
 typedef __m512 vec;
@@ -76,7 +76,21 @@ static inline wide wide_add_square(wide sum, vec a) {
 }
 static inline double wide_sum(wide a) { return _mm512_reduce_add_pd(_mm512_add_pd(a.low, a.high)); }
 
-static inline float v_first(vec a) { return _mm512_cvtss_f32(a); }
+typedef __mmask16 lane_mask;
+/* low <= a < high */
+static inline lane_mask v_within(vec a, vec low, vec high) {
+    return _mm512_mask_cmp_ps_mask(_mm512_cmp_ps_mask(low, a, _CMP_LE_OQ), a, high, _CMP_LT_OQ);
+}
+static inline lane_mask v_equal(vec a, vec b) { return _mm512_cmp_ps_mask(a, b, _CMP_EQ_OQ); }
+static inline vec v_select(lane_mask m, vec a, vec b) { return _mm512_mask_blend_ps(m, b, a); }
+
+/* x - floor(x), in [0, 1]; 0 for minus infinity */
+static inline vec v_fraction(vec x) {
+    return _mm512_reduce_ps(x, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
+}
+/* a * 2^floor(x) for a in [1, 2] and x <= 0 */
+static inline vec v_scale_by_floor(vec a, vec x) { return _mm512_scalef_ps(a, x); }
+
 static inline float v_largest(vec a) { return _mm512_reduce_max_ps(a); }
 
 /* 16 halves, bfloat16s or signed bytes as floats. */

@@ -1,0 +1,82 @@
+/*
+ * What both ways of attention share: exponentials, and elements of a page.
+ *
+ * Everything is in base 2: queries are multiplied by scale / ln 2 when they are copied, once, so
+ * that a weight is 2^(s - m).
+ */
+#ifndef WR_ATTEND_SOFTMAX_LANES_H
+#define WR_ATTEND_SOFTMAX_LANES_H
+
+#include "tensor/x86/rows_lanes.h"
+
+#define LOG2_OF_E 1.44269504088896341f
+#define LN_OF_2 0.693147180559945309f
+
+/* 2^x for x <= 0 as 2^floor(x) times the minimax polynomial of 2^r on [0, 1] (relative error 2e-9
+ * before rounding): within 1.1 units of 2^-24. 0 for minus infinity, NaN for NaN. */
+static inline vec v_exp2(vec x) {
+    const vec r = v_fraction(x);
+    vec p = v_all(0x1.c54176p-13f);
+    p = v_fma(p, r, v_all(0x1.46d64cp-10f));
+    p = v_fma(p, r, v_all(0x1.3d0b92p-7f));
+    p = v_fma(p, r, v_all(0x1.c68912p-5f));
+    p = v_fma(p, r, v_all(0x1.ebfd58p-3f));
+    p = v_fma(p, r, v_all(0x1.62e42cp-1f));
+    p = v_fma(p, r, v_all(1));
+    return v_scale_by_floor(p, x);
+}
+
+/* 2^(old - max); 1 when the maximum stays, also at minus infinity. */
+static inline vec shrinkage(vec old, vec max) {
+    return v_select(v_equal(old, max), v_all(1), v_exp2(v_sub(old, max)));
+}
+
+/* What is subtracted from scores: the maximum, or 0 where nothing was seen yet, so that scores of
+ * minus infinity weigh 0 there as well. */
+static inline vec subtracted(vec max) {
+    return v_select(v_equal(max, v_all(-INFINITY)), v_zero(), max);
+}
+
+/* The scales (q8_0) of keys at, at + 1, ... for the run that dimension d lies in. */
+INLINE vec load_key_scales(const uint8_t *keys, int32_t d, int32_t at) {
+    return v_load_half(keys + 2 * (d / WR_KV_RUN * WR_PAGE_TOKENS + at));
+}
+
+/* Where element d of the keys from place `at` on lies. */
+INLINE const uint8_t *key_at(wr_kv_type type, const uint8_t *keys, int32_t dim, int32_t d,
+                             int32_t at) {
+    const int32_t i = d * WR_PAGE_TOKENS + at;
+    if (type == WR_KV_F32) return keys + 4 * i;
+    if (type == WR_KV_F16) return keys + 2 * i;
+    return keys + (dim + WR_KV_RUN - 1) / WR_KV_RUN * 2 * WR_PAGE_TOKENS + i;
+}
+
+INLINE vec load_keys(wr_kv_type type, const uint8_t *from, vec scales) {
+    if (type == WR_KV_F32) return v_load(from);
+    if (type == WR_KV_F16) return v_load_half(from);
+    return v_mul(scales, v_load_i8(from));
+}
+
+/* Elements [i, i + LANES) of a value row, or the `left` ones that are there. */
+INLINE vec load_value(wr_kv_type type, const uint8_t *row, int32_t dim, int32_t i, int32_t left) {
+    if (type == WR_KV_F32) {
+        return left < LANES ? v_load_part(row + 4 * i, left) : v_load(row + 4 * i);
+    }
+    if (type == WR_KV_F16) {
+        return left < LANES ? v_load_half_part(row + 2 * i, left) : v_load_half(row + 2 * i);
+    }
+    const uint8_t *q = row + (dim + 31) / 32 * 2 + i;
+    const vec s = v_all(float_of_half(load_u16(row + i / 32 * 2)));
+    return v_mul(s, left < LANES ? v_load_i8_part(q, left) : v_load_i8(q));
+}
+
+/* The places of [page * 32, page * 32 + 32) that a span has. */
+static inline wr_kv_span places_of(wr_kv_span span, int32_t page) {
+    const int32_t first = page * WR_PAGE_TOKENS;
+    wr_kv_span places = {span.begin - first, span.end - first};
+    if (places.begin < 0) places.begin = 0;
+    if (places.end > WR_PAGE_TOKENS) places.end = WR_PAGE_TOKENS;
+    return places;
+}
+
+#endif

@@ -1,0 +1,295 @@
+/*
+ * Products of quantised weights in tiles. A template over bytes_simd_*.h and c_dot().
+ *
+ * A tile is 1 or 2 panels (16 rows each) by a few inputs; its sums stay in registers for the whole
+ * length of the rows. Small batches read the packed codes directly; for large ones a group of
+ * panels is unpacked first, small enough to stay in the second-level cache, and all inputs pass by
+ * it. Either way every sum has the order of kernels.h.
+ *
+ * The including file defines UNPACKED_OFFSET (codes_lanes.h), SIGNED_WIDE (1: c_dot takes codes of
+ * 8 bits as u - 128, so that sums start from 0), TILE_PANELS, TILE_INPUTS, DIRECT_INPUTS, and
+ *
+ *     sums c_dot(sums sum, codes w, words x, bool wide)      sum of each row += 4 products
+ */
+#ifndef WR_TILES_LANES_H
+#define WR_TILES_LANES_H
+
+#include <assert.h>
+
+#include "tensor/x86/codes_lanes.h"
+
+enum {
+    AHEAD = 4096,             /* bytes between what is multiplied and what is asked for */
+    GROUP_BYTES = 384 * 1024, /* of unpacked panels */
+    MOST_INPUTS = 8
+};
+
+/* Panels (the first; the next lies `step` bytes behind) by inputs. */
+typedef struct tile {
+    const uint8_t *codes_at, *scales_at;
+    size_t step;
+    int64_t columns;
+    const uint8_t *x; /* the first input */
+    size_t x_stride;
+    float *y; /* of the first row and input */
+    int64_t y_stride;
+    int64_t rows; /* how many there are; more than the tile has count as all */
+} tile;
+
+/* Where a run's numbers lie behind the start of an input. */
+typedef struct run_places {
+    int64_t q, a, sum, start;
+} run_places;
+
+INLINE run_places places_of(int64_t columns, int64_t column, int run) {
+    const int64_t runs = columns / 32;
+    run_places at = {column, columns + column / 32 * 4, 0, 0};
+    at.sum = columns + 4 * (run == 32 ? runs + column / 32 : 3 * runs + column / 16);
+    at.start = columns + 4 * (run == 32 ? 2 * runs + column / 32 : 5 * runs + column / 16);
+    return at;
+}
+
+/* What the sums of a run start from. */
+INLINE sums start_of(kind_info info, const uint8_t *start) {
+    if (info.offset == 0 || (info.wide && SIGNED_WIDE)) return i_zero();
+    int shift = 0;
+    while (info.offset << shift < 128) shift++;
+    return i_shift(i_all(start), shift);
+}
+
+/* A piece on its way: where a tile is in its panels. */
+typedef struct place {
+    const uint8_t *codes_at, *scales_at; /* of the block, in the first panel */
+    int64_t part, column;
+} place;
+
+/* acc += run `half` of a piece. */
+INLINE void add_run(int kind, const tile *t, int panels, int inputs, const uint8_t *const x[],
+                    place from, int piece, int half, floats acc[TILE_PANELS][MOST_INPUTS]) {
+    const kind_info info = info_of(kind);
+    const int runs = 32 / info.run, count = info.run / 4, pieces = info.columns / 32 / info.parts;
+    const run_places at = places_of(t->columns, from.column + piece * 32 + half * 16, info.run);
+    sums dot[TILE_PANELS][MOST_INPUTS];
+    UNROLLED for (int b = 0; b < inputs; b++) {
+        UNROLLED for (int p = 0; p < panels; p++) dot[p][b] = start_of(info, x[b] + at.start);
+    }
+    UNROLLED for (int i = 0; i < count; i++) {
+        codes w[TILE_PANELS];
+        UNROLLED for (int p = 0; p < panels; p++) {
+            const uint8_t *codes_at = from.codes_at + (size_t)p * t->step;
+            w[p] = codes_of(kind, codes_at, from.part, piece, half * count + i);
+        }
+        UNROLLED for (int b = 0; b < inputs; b++) {
+            const words q = c_words(x[b] + at.q + 4 * i);
+            UNROLLED for (int p = 0; p < panels; p++) dot[p][b] =
+                c_dot(dot[p][b], w[p], q, info.wide);
+        }
+    }
+    UNROLLED for (int p = 0; p < panels; p++) {
+        const scales s = scales_of(kind, from.scales_at + (size_t)p * t->step,
+                                   (from.part * pieces + piece) * runs + half);
+        UNROLLED for (int b = 0; b < inputs; b++) {
+            const floats scale = f_mul(s.s, f_all(x[b] + at.a));
+            acc[p][b] = f_fma(f_of_sums(dot[p][b]), scale, acc[p][b]);
+            if (info.minima) acc[p][b] = f_fma(f_all(x[b] + at.sum), s.m, acc[p][b]);
+        }
+    }
+}
+
+/* Ask for what comes AHEAD bytes later: the panel's own, then its scales, then the next panel. */
+INLINE void ask_ahead(const uint8_t *from, int bytes) {
+    UNROLLED for (int i = 0; i < bytes; i += 64)
+        _mm_prefetch((const char *)((uintptr_t)from + AHEAD + (uintptr_t)i), _MM_HINT_T0);
+}
+
+INLINE void multiply_tile(int kind, const tile *t, int panels, int inputs) {
+    const kind_info info = info_of(kind);
+    const int pieces = info.columns / 32 / info.parts, runs = 32 / info.run;
+    const int bytes = info.codes / info.parts;
+    const uint8_t *x[MOST_INPUTS];
+    place at = {t->codes_at, t->scales_at, 0, 0};
+    floats acc[TILE_PANELS][MOST_INPUTS];
+    UNROLLED for (int b = 0; b < inputs; b++) {
+        x[b] = t->x + (size_t)b * t->x_stride;
+        UNROLLED for (int p = 0; p < panels; p++) acc[p][b] = f_zero();
+    }
+    while (at.column < t->columns) {
+        for (at.part = 0; at.part < info.parts; at.part++) {
+            if (kind < UNPACKED_32) ask_ahead(at.codes_at + at.part * bytes, bytes);
+            UNROLLED for (int piece = 0; piece < pieces; piece++) {
+                UNROLLED for (int half = 0; half < runs; half++)
+                    add_run(kind, t, panels, inputs, x, at, piece, half, acc);
+            }
+            at.column += 32 * pieces;
+        }
+        if (kind < UNPACKED_32) ask_ahead(at.scales_at, info.scales);
+        at.codes_at += info.codes;
+        at.scales_at += info.scales;
+    }
+    UNROLLED for (int p = 0; p < panels; p++) {
+        const int64_t rows = t->rows - 16 * p;
+        UNROLLED for (int b = 0; b < inputs; b++)
+            f_store(t->y + b * t->y_stride + 16 * p, acc[p][b], rows < 16 ? (int)rows : 16);
+    }
+}
+
+/* ---- tiles of every kind and size ------------------------------------------------------------ */
+
+#define TILE(KIND, name, panels, inputs)                                                           \
+    static void tile_##name##_##panels##_##inputs(const tile *t) {                                 \
+        multiply_tile(KIND, t, panels, inputs);                                                    \
+    }
+
+typedef void (*tile_function)(const tile *t);
+
+#define DIRECT_TILES(NAME) EACH_DIRECT(TILE, WR_##NAME, NAME, 1)
+WR_BYTES_FORMATS(DIRECT_TILES)
+#undef DIRECT_TILES
+
+/* [panels - 1][inputs - 1] */
+#define UNPACKED_TILES(KIND)                                                                       \
+    EACH_UNPACKED(TILE, KIND, KIND, 1)                                                             \
+    EACH_UNPACKED(TILE, KIND, KIND, 2)                                                             \
+    static const tile_function tiles_##KIND[2][TILE_INPUTS] = {                                    \
+        {EACH_UNPACKED(TILE_NAME, KIND, KIND, 1)}, {EACH_UNPACKED(TILE_NAME, KIND, KIND, 2)}};
+#define TILE_NAME(KIND, name, panels, inputs) tile_##name##_##panels##_##inputs,
+UNPACKED_TILES(UNPACKED_32)
+UNPACKED_TILES(UNPACKED_32_MINIMA)
+UNPACKED_TILES(UNPACKED_16)
+UNPACKED_TILES(UNPACKED_16_MINIMA)
+#if UNPACKED_OFFSET == 128
+#define tiles_UNPACKED_32_WIDE tiles_UNPACKED_32
+#else
+UNPACKED_TILES(UNPACKED_32_WIDE)
+#endif
+#undef UNPACKED_TILES
+
+/* What a format's products are made of. */
+typedef struct format_tiles {
+    const tile_function *direct; /* for 1, 2, 4 inputs */
+    void (*unpack)(const uint8_t *codes_at, const uint8_t *scales_at, int64_t blocks, uint8_t *to);
+    const tile_function (*unpacked)[TILE_INPUTS];
+    size_t scales; /* bytes of unpacked scales of 32 columns */
+} format_tiles;
+
+static const tile_function (*unpacked_tiles(int kind))[TILE_INPUTS] {
+    switch (kind) {
+    case UNPACKED_32:
+        return tiles_UNPACKED_32;
+    case UNPACKED_32_WIDE:
+        return tiles_UNPACKED_32_WIDE;
+    case UNPACKED_32_MINIMA:
+        return tiles_UNPACKED_32_MINIMA;
+    case UNPACKED_16:
+        return tiles_UNPACKED_16;
+    default:
+        return tiles_UNPACKED_16_MINIMA;
+    }
+}
+
+static format_tiles tiles_of(wr_format format) {
+    switch (format) {
+#define CASE(NAME)                                                                                 \
+    case WR_##NAME: {                                                                              \
+        static const tile_function direct[] = {EACH_DIRECT(TILE_NAME, WR_##NAME, NAME, 1)};        \
+        const int kind = unpacked_kind(WR_##NAME);                                                 \
+        return (format_tiles){direct, unpack_##NAME, unpacked_tiles(kind),                         \
+                              (size_t)info_of(kind).scales};                                       \
+    }
+        WR_BYTES_FORMATS(CASE)
+#undef CASE
+    default:
+        assert(false && "a quantised format");
+        return (format_tiles){0};
+    }
+}
+
+/* ---- products -------------------------------------------------------------------------------- */
+
+/* Panel `i` of the matrix, packed into the scratch if it is not yet. */
+static const uint8_t *panel_at(const wr_product *job, const wr_panel *m, int64_t i) {
+    const wr_matrix *w = job->w;
+    if (w->panels != NULL) return (const uint8_t *)w->panels + (size_t)i * m->bytes;
+    wr_panel_pack(w->format, w->data, w->rows, w->columns, i, job->scratch);
+    return job->scratch;
+}
+
+/* The tile at a panel and an input, codes and scales left open. */
+static tile tile_at(const wr_product *job, int64_t panel, int64_t input) {
+    return (tile){.columns = job->w->columns,
+                  .x = wr_product_input(job, input),
+                  .x_stride = job->x_stride,
+                  .y = job->y + input * job->y_stride + panel * WR_PANEL_ROWS,
+                  .y_stride = job->y_stride,
+                  .rows = job->w->rows - panel * WR_PANEL_ROWS};
+}
+
+/* How many inputs the next tile takes of `left`: as equal ones as can be. */
+static int64_t inputs_of(int64_t left, int64_t most) {
+    const int64_t tiles = (left + most - 1) / most;
+    return (left + tiles - 1) / tiles;
+}
+
+static void multiply_directly(const wr_product *job, const wr_panel *m, const format_tiles *f) {
+    for (int64_t panel = job->panel_begin; panel < job->panel_end; panel++) {
+        const uint8_t *packed = panel_at(job, m, panel);
+        for (int64_t b = 0; b < job->batch;) {
+            tile t = tile_at(job, panel, b);
+            int size = 0; /* 2^size inputs */
+            while (2 << size <= DIRECT_INPUTS && b + (2 << size) <= job->batch) size++;
+            t.codes_at = packed;
+            t.scales_at = packed + m->scales;
+            f->direct[size](&t);
+            b += 1 << size;
+        }
+    }
+}
+
+/* Panels [first, first + count), unpacked to `from` one after another. */
+static void multiply_group(const wr_product *job, const format_tiles *f, int64_t first,
+                           int64_t count, const uint8_t *from, size_t bytes) {
+    const size_t codes_bytes = (size_t)job->w->columns * WR_PANEL_ROWS;
+    for (int64_t b = 0; b < job->batch;) {
+        const int64_t inputs = inputs_of(job->batch - b, TILE_INPUTS);
+        for (int64_t i = 0; i < count;) {
+            const int64_t panels = inputs_of(count - i, TILE_PANELS);
+            tile t = tile_at(job, first + i, b);
+            t.codes_at = from + (size_t)i * bytes;
+            t.scales_at = t.codes_at + codes_bytes;
+            t.step = bytes;
+            f->unpacked[panels - 1][inputs - 1](&t);
+            i += panels;
+        }
+        b += inputs;
+    }
+}
+
+static void multiply_unpacked(const wr_product *job, const wr_panel *m, const format_tiles *f) {
+    const int64_t columns = job->w->columns;
+    const size_t bytes = (size_t)columns * WR_PANEL_ROWS + (size_t)columns / 32 * f->scales;
+    const size_t used = job->w->panels == NULL ? m->bytes : 0;
+    size_t room = wr_product_scratch(columns) - used;
+    if (room > GROUP_BYTES) room = GROUP_BYTES;
+    const int64_t most = room >= 2 * bytes ? (int64_t)(room / bytes) : 1;
+    uint8_t *to = (uint8_t *)job->scratch + used;
+    for (int64_t first = job->panel_begin; first < job->panel_end;) {
+        const int64_t left = job->panel_end - first, count = left < most ? left : most;
+        for (int64_t i = 0; i < count; i++) {
+            const uint8_t *packed = panel_at(job, m, first + i);
+            f->unpack(packed, packed + m->scales, m->blocks, to + (size_t)i * bytes);
+        }
+        multiply_group(job, f, first, count, to, bytes);
+        first += count;
+    }
+}
+
+static void multiply_bytes(const wr_product *job) {
+    const wr_panel m = wr_panel_measure(job->w->format, job->w->columns);
+    const format_tiles f = tiles_of(job->w->format);
+    if (job->batch <= DIRECT_INPUTS)
+        multiply_directly(job, &m, &f);
+    else
+        multiply_unpacked(job, &m, &f);
+}
+
+#endif

@@ -11,6 +11,8 @@ extern const wr_kernels wr_kernels_scalar;
 extern const wr_kernels wr_kernels_avx2;
 extern const wr_kernels wr_kernels_avx512;
 extern const wr_kernels wr_kernels_avx512vnni;
+extern const wr_kernels wr_kernels_avx512bf16;
+extern const wr_kernels wr_kernels_amx;
 #endif
 
 enum { WR_LANES = 16 }; /* of the widest vector: scratch is padded to it */

@@ -1,5 +1,6 @@
 /*
- * The table for AVX-512 VNNI: products of quantised weights; the rest is avx512's.
+ * The table for AVX-512 VNNI: products of quantised weights; the rest is avx512's. That of BF16
+ * adds nothing yet.
  */
 #include "tensor/scalar.h"
 #include "tensor/x86/bytes.h"
@@ -15,4 +16,9 @@ const wr_kernels wr_kernels_avx512vnni = {
     .name = "avx512vnni",
     .level = WR_CPU_VNNI,
     .product = product,
+};
+
+const wr_kernels wr_kernels_avx512bf16 = {
+    .name = "avx512bf16",
+    .level = WR_CPU_BF16,
 };

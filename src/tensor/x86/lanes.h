@@ -11,6 +11,7 @@
  * arrays of vectors become registers. */
 #define INLINE static inline __attribute__((always_inline))
 #define UNROLLED _Pragma("GCC unroll 8")
+#define UNROLLED_16 _Pragma("GCC unroll 16")
 
 static inline float sum_of_4(__m128 a) {
     a = _mm_add_ps(a, _mm_movehl_ps(a, a));

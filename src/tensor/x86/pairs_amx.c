@@ -11,7 +11,7 @@
 #include <immintrin.h>
 #include <string.h>
 
-#include "tensor/x86/floats.h"
+#include "tensor/lanes/floats.h"
 #include "tensor/x86/simd_avx512.h"
 
 enum {

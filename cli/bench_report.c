@@ -125,10 +125,12 @@ static json_t *machine_json(const bench_session *session) {
         return json_null();
     }
     double bytes = machine->int8_operations > 0 ? machine->int8_operations * 1e-9 : (double)NAN;
-    return json_pack("{s:s,s:i,s:o,s:o,s:o}", "cpu", machine->cpu, "threads", (int)machine->threads,
-                     "read_gb_per_second", json_number(machine->read_bytes * 1e-9),
-                     "float_gflop_per_second", json_number(machine->float_operations * 1e-9),
-                     "int8_gop_per_second", json_number(bytes));
+    double tiles = machine->tile_operations > 0 ? machine->tile_operations * 1e-9 : (double)NAN;
+    return json_pack("{s:s,s:i,s:o,s:o,s:o,s:o}", "cpu", machine->cpu, "threads",
+                     (int)machine->threads, "read_gb_per_second",
+                     json_number(machine->read_bytes * 1e-9), "float_gflop_per_second",
+                     json_number(machine->float_operations * 1e-9), "int8_gop_per_second",
+                     json_number(bytes), "tile_gop_per_second", json_number(tiles));
 }
 
 weir_status bench_print_json(const bench_session *session, const char *model,
@@ -156,6 +158,9 @@ static void print_machine(const bench_session *session) {
                machine->float_operations * 1e-9);
         if (machine->int8_operations > 0) {
             printf(", %.0f GOP/s of int8", machine->int8_operations * 1e-9);
+        }
+        if (machine->tile_operations > 0) {
+            printf(", %.0f in tiles", machine->tile_operations * 1e-9);
         }
     }
     printf("\n\n");

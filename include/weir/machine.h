@@ -22,11 +22,12 @@ extern "C" {
 
 /* Per second, all threads together. A multiplication and an addition are two operations. */
 typedef struct weir_machine {
-    const char *cpu; /* whose instructions: "scalar", "avx2", "avx512"; lives for ever */
+    const char *cpu; /* whose instructions, as weir_model_info has them; lives for ever */
     int32_t threads;
     double read_bytes;       /* read from memory, from more than a cache holds */
     double float_operations; /* float32 in registers: the level's multiply-add */
     double int8_operations;  /* dot products of bytes (VNNI); 0 where the level has none */
+    double tile_operations;  /* products of tiles of bytes (AMX); 0 where the level has none */
 } weir_machine;
 
 /* Spend about `seconds` on each limit. `cpu`: a level as above, NULL: the best there is; `threads`

@@ -14,7 +14,7 @@ typedef enum wr_cpu_level {
     WR_CPU_AVX512, /* AVX-512 F, BW, DQ and VL */
     WR_CPU_VNNI,   /* and VNNI: dot products of bytes */
     WR_CPU_BF16,   /* and BF16: dot products of bfloat16s */
-    WR_CPU_AMX,    /* and AMX: tiles of bytes */
+    WR_CPU_AMX,    /* and AMX: tiles of bytes and of bfloat16s */
     WR_CPU_LEVELS
 } wr_cpu_level;
 

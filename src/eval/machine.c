@@ -17,6 +17,12 @@
 
 #include "eval/machine_peak.h"
 
+#ifdef WR_X86_KERNELS
+#include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
 enum { THREADS_MAX = 256, MEGABYTE = 1000000, MEGABYTES = 512, PIECE = 4, PEAK_CALLS = 1 };
 
 /* ---- pieces of work, all threads at once ----------------------------------------------------- */
@@ -209,6 +215,17 @@ static bool has_avx2(void) {
 }
 static bool has_avx512(void) { return __builtin_cpu_supports("avx512f"); }
 static bool has_vnni(void) { return __builtin_cpu_supports("avx512vnni"); }
+static bool has_bf16(void) { return has_vnni() && __builtin_cpu_supports("avx512bf16"); }
+
+/* The processor has tiles of bytes, and Linux lets us use them once asked. */
+static bool has_tiles(void) {
+    enum { ARCH_REQ_XCOMP_PERM = 0x1023, XFEATURE_XTILEDATA = 18 };
+    unsigned a, b, c, d;
+    const unsigned tiles = 1u << 24, bytes = 1u << 25;
+    if (!has_bf16() || !__get_cpuid_count(7, 0, &a, &b, &c, &d)) return false;
+    if ((d & tiles) == 0 || (d & bytes) == 0) return false;
+    return syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA) == 0;
+}
 #endif
 
 /* Best first. To add one: its loop in machine_peak.h, its flags in meson.build, its row here. */
@@ -217,15 +234,17 @@ static const struct level {
     bool (*present)(void);
     float (*floats)(void);
     int float_lanes;
-    bool (*bytes_present)(void);
-    float (*bytes)(void); /* NULL: the level has none */
-    int byte_lanes;
+    float (*bytes)(void); /* 64 products; NULL: the level has none */
+    float (*tiles)(void); /* 256 products; NULL: the level has none */
 } levels[] = {
 #ifdef WR_X86_KERNELS
-    {"avx512", has_avx512, wr_peak_avx512, 16, has_vnni, wr_peak_avx512_bytes, 64},
-    {"avx2", has_avx2, wr_peak_avx2, 8, NULL, NULL, 0},
+    {"amx", has_tiles, wr_peak_avx512, 16, wr_peak_avx512_bytes, wr_peak_amx_bytes},
+    {"avx512bf16", has_bf16, wr_peak_avx512, 16, wr_peak_avx512_bytes, NULL},
+    {"avx512vnni", has_vnni, wr_peak_avx512, 16, wr_peak_avx512_bytes, NULL},
+    {"avx512", has_avx512, wr_peak_avx512, 16, NULL, NULL},
+    {"avx2", has_avx2, wr_peak_avx2, 8, NULL, NULL},
 #endif
-    {"scalar", has_scalar, wr_peak_scalar, 4, NULL, NULL, 0},
+    {"scalar", has_scalar, wr_peak_scalar, 4, NULL, NULL},
 };
 
 static const struct level *find_level(const char *name, weir_error *error) {
@@ -262,9 +281,8 @@ weir_status weir_machine_measure(const char *cpu, int32_t threads, double second
     weir_status status = measure_reading(team, seconds, out, error);
     if (status == WEIR_OK) {
         out->float_operations = measure_peak(team, level->floats, level->float_lanes, seconds);
-        if (level->bytes != NULL && level->bytes_present()) {
-            out->int8_operations = measure_peak(team, level->bytes, level->byte_lanes, seconds);
-        }
+        if (level->bytes) out->int8_operations = measure_peak(team, level->bytes, 64, seconds);
+        if (level->tiles) out->tile_operations = measure_peak(team, level->tiles, 256, seconds);
     }
     dismiss(team);
     free(team);

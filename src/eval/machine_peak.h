@@ -15,5 +15,6 @@ float wr_peak_scalar(void);       /* 4 floats a chain and round: multiply, then 
 float wr_peak_avx2(void);         /* 8 floats, fused */
 float wr_peak_avx512(void);       /* 16 floats, fused */
 float wr_peak_avx512_bytes(void); /* 64 products of bytes, added up */
+float wr_peak_amx_bytes(void);    /* 256: one of 64 products of tiles, 16 x 64 by 64 x 16 bytes */
 
 #endif

@@ -15,6 +15,7 @@ static const wr_kernels *const tables[WR_CPU_LEVELS] = {
     [WR_CPU_AVX2] = &wr_kernels_avx2,
     [WR_CPU_AVX512] = &wr_kernels_avx512,
     [WR_CPU_VNNI] = &wr_kernels_avx512vnni,
+    [WR_CPU_AMX] = &wr_kernels_amx,
 #endif
 };
 
@@ -75,7 +76,7 @@ size_t wr_input_bytes(wr_input input, int64_t columns) {
 size_t wr_product_scratch(int64_t columns) {
     /* A panel packed on the way, at most floats; its codes as bytes; a tile of weights or sums. */
     size_t n = ((size_t)columns + 63) / 64 * 64;
-    return n * WR_PANEL_ROWS * 4 + n * WR_PANEL_ROWS + 262144;
+    return n * WR_PANEL_ROWS * 4 + n * WR_PANEL_ROWS + (n < 256 ? n : 256) * 8 * WR_PANEL_ROWS * 4;
 }
 
 int32_t wr_attention_tile(int32_t heads) {

@@ -36,10 +36,10 @@ typedef struct wr_matrix {
  *   floats   the row as it is
  *   bytes    rounded to 8 bits by runs of 32: x = a * q, a = max|x| / 127, q to nearest (ties to
  *            even); then a, the sums of q, and what they contribute (wr_bytes below)
- *   bf16     rounded to bfloat16 (to nearest, ties to even), an odd row followed by a zero
+ *   bf16     rounded to bfloat16 (to nearest, ties to even), zeros to the row's end
  *
  * Quantised weights take bytes, so their products are sums of integers, exact in any order; F32 and
- * F16 take floats; BF16 takes bf16 where the level has such units, otherwise floats.
+ * F16 take floats; BF16 takes bf16 at a level with tiles of them, otherwise floats.
  */
 typedef enum wr_input { WR_INPUT_FLOATS, WR_INPUT_BYTES, WR_INPUT_BF16, WR_INPUTS } wr_input;
 

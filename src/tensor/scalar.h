@@ -11,6 +11,7 @@ extern const wr_kernels wr_kernels_scalar;
 extern const wr_kernels wr_kernels_avx2;
 extern const wr_kernels wr_kernels_avx512;
 extern const wr_kernels wr_kernels_avx512vnni;
+extern const wr_kernels wr_kernels_amx;
 #endif
 
 enum {

@@ -65,7 +65,7 @@ void wr_scalar_prepare(wr_input input, const float *x, int64_t columns, void *ou
     }
     uint16_t *to = out;
     for (int64_t i = 0; i < columns; i++) to[i] = bf16_of_float(x[i]);
-    if (columns % 2 == 1) to[columns] = 0;
+    memset(to + columns, 0, wr_input_bytes(input, columns) - (size_t)columns * 2);
 }
 
 /* ---- codes: a block's integers, scales and minima -------------------------------------------- */

@@ -55,6 +55,7 @@ for field in read_gb_per_second float_gflop_per_second threads; do
   ok "machine: $field" less "$dir/a" machine.$field
 done
 json "$dir/a" machine.int8_gop_per_second >/dev/null
+json "$dir/a" machine.tile_gop_per_second >/dev/null
 ok 'weights' less "$dir/a" weight_bytes_per_token
 equal 'CSV head' "$(head -n 1 "$dir/a.csv")" 'run,policy,sinks,window,phase,index,tokens,ms'
 # two chunks, 20 tokens; recompute: one piece

@@ -66,11 +66,12 @@ static void test_machine(void **state) {
         assert_string_equal(machine.cpu, "scalar");
         assert_int_equal(machine.threads, threads);
         assert_true(machine.read_bytes > 0 && machine.float_operations > 0);
-        assert_true(machine.int8_operations == 0);
+        assert_true(machine.int8_operations == 0 && machine.tile_operations == 0);
     }
     assert_int_equal(weir_machine_measure(NULL, 0, 0.001, &machine, &error), WEIR_OK);
     assert_true(machine.threads >= 1 && machine.float_operations > 0);
-    assert_true(machine.int8_operations >= 0);
+    assert_true(machine.int8_operations >= 0 && machine.tile_operations >= 0);
+    assert_true(machine.tile_operations == 0 || strcmp(machine.cpu, "amx") == 0);
 }
 
 static void test_refusals(void **state) {

@@ -2,7 +2,7 @@
  * The table for AVX-512 VNNI: products of quantised weights; the rest is avx512's.
  */
 #include "tensor/scalar.h"
-#include "tensor/x86/bytes.h"
+#include "tensor/lanes/bytes.h"
 
 static void product(const wr_product *job) {
     if (wr_scalar_input_of(job->w->format) == WR_INPUT_FLOATS)

@@ -2,7 +2,7 @@
  * Inputs as bytes, and products of quantised weights, with AVX2: pairs of products in 16 bits, as
  * bytes_avx512.c has them.
  */
-#include "tensor/x86/bytes.h"
+#include "tensor/lanes/bytes.h"
 #include "tensor/x86/bytes_simd_avx2.h"
 
 #define UNPACKED_OFFSET 32
@@ -29,7 +29,7 @@ INLINE sums c_dot(sums sum, codes w, words x, bool wide) {
     return (sums){dot_of_8(sum.low, w.low, x, wide), dot_of_8(sum.high, w.high, x, wide)};
 }
 
-#include "tensor/x86/tiles_lanes.h"
+#include "tensor/lanes/tiles_lanes.h"
 
 void wr_avx2_bytes_product(const wr_product *job) { multiply_bytes(job); }
 

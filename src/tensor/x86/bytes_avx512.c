@@ -5,7 +5,7 @@
  * most (offset 32) cannot: 2 * 63 * 127. Codes of 8 bits give |w| <= 128 and their sign to the
  * input: 2 * 128 * 127 = 32512 is just below 2^15.
  */
-#include "tensor/x86/bytes.h"
+#include "tensor/lanes/bytes.h"
 #include "tensor/x86/bytes_simd_avx512.h"
 
 #define UNPACKED_OFFSET 32
@@ -28,6 +28,6 @@ INLINE sums c_dot(sums sum, codes w, words x, bool wide) {
     return _mm512_add_epi32(sum, _mm512_madd_epi16(pairs, _mm512_set1_epi16(1)));
 }
 
-#include "tensor/x86/tiles_lanes.h"
+#include "tensor/lanes/tiles_lanes.h"
 
 void wr_avx512_bytes_product(const wr_product *job) { multiply_bytes(job); }

@@ -4,7 +4,7 @@
  * VPDPBUSD takes unsigned by signed bytes, so codes carry an offset of 128 and sums start from
  * what undoes it.
  */
-#include "tensor/x86/bytes.h"
+#include "tensor/lanes/bytes.h"
 #include "tensor/x86/bytes_simd_avx512.h"
 
 #define UNPACKED_OFFSET 128
@@ -23,6 +23,6 @@ INLINE sums c_dot(sums sum, codes w, words x, bool wide) {
     return _mm512_dpbusd_epi32(sum, w, x);
 }
 
-#include "tensor/x86/tiles_lanes.h"
+#include "tensor/lanes/tiles_lanes.h"
 
 void wr_vnni_bytes_product(const wr_product *job) { multiply_bytes(job); }

@@ -7,14 +7,7 @@
 
 #include <immintrin.h>
 
-/* The templates are functions of constants (a format, a count of rows): inlined, they vanish, and
- * arrays of vectors become registers. */
-#define INLINE static inline __attribute__((always_inline))
-#define UNROLLED _Pragma("GCC unroll 8")
-#define UNROLLED_16 _Pragma("GCC unroll 16")
-
-/* Ask for a line ahead of its turn; any address will do. */
-static inline void prefetch(const void *line) { __builtin_prefetch(line, 0, 3); }
+#include "tensor/lanes/inline.h"
 
 static inline float sum_of_4(__m128 a) {
     a = _mm_add_ps(a, _mm_movehl_ps(a, a));

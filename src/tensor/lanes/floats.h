@@ -15,7 +15,7 @@ void wr_avx2_floats_product(const wr_product *job);
 void wr_avx512_floats_product(const wr_product *job);
 
 /* BF16; inputs are bf16. */
-void wr_avx512_pairs_product(const wr_product *job);
-void wr_avx512_pairs_prepare(const float *x, int64_t columns, void *out);
+void wr_amx_pairs_prepare(const float *x, int64_t columns, void *out);
+void wr_amx_pairs_product(const wr_product *job);
 
 #endif

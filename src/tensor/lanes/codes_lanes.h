@@ -10,6 +10,7 @@
 #ifndef WR_CODES_LANES_H
 #define WR_CODES_LANES_H
 
+#include <assert.h>
 #include <stdbool.h>
 
 #include "tensor/decode_blocks.h"
@@ -201,7 +202,7 @@ INLINE int unpacked_kind(int kind) {
     const kind_info info = info_of(kind);
     if (info.run == 16) return info.minima ? UNPACKED_16_MINIMA : UNPACKED_16;
     if (info.minima) return UNPACKED_32_MINIMA;
-    return info.wide && UNPACKED_OFFSET != 128 ? UNPACKED_32_WIDE : UNPACKED_32;
+    return info.wide && SIGNED_WIDE ? UNPACKED_32_WIDE : UNPACKED_32;
 }
 
 /* Where pieces come from, and where they are stored one after another. */

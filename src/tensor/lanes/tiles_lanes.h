@@ -14,9 +14,7 @@
 #ifndef WR_TILES_LANES_H
 #define WR_TILES_LANES_H
 
-#include <assert.h>
-
-#include "tensor/x86/codes_lanes.h"
+#include "tensor/lanes/codes_lanes.h"
 
 enum {
     AHEAD = 4096,             /* bytes between what is multiplied and what is asked for */
@@ -34,6 +32,7 @@ typedef struct tile {
     float *y; /* of the first row and input */
     int64_t y_stride;
     int64_t rows; /* how many there are; more than the tile has count as all */
+    wr_ahead ahead;
 } tile;
 
 /* Where a run's numbers lie behind the start of an input. */
@@ -99,7 +98,7 @@ INLINE void add_run(int kind, const tile *t, int panels, int inputs, const uint8
 /* Ask for what comes AHEAD bytes later: the panel's own, then its scales, then the next panel. */
 INLINE void ask_ahead(const uint8_t *from, int bytes) {
     UNROLLED for (int i = 0; i < bytes; i += 64)
-        _mm_prefetch((const char *)((uintptr_t)from + AHEAD + (uintptr_t)i), _MM_HINT_T0);
+        prefetch((const void *)((uintptr_t)from + AHEAD + (uintptr_t)i));
 }
 
 INLINE void multiply_tile(int kind, const tile *t, int panels, int inputs) {
@@ -108,6 +107,7 @@ INLINE void multiply_tile(int kind, const tile *t, int panels, int inputs) {
     const int bytes = info.codes / info.parts;
     const uint8_t *x[MOST_INPUTS];
     place at = {t->codes_at, t->scales_at, 0, 0};
+    wr_ahead ahead = t->ahead;
     floats acc[TILE_PANELS][MOST_INPUTS];
     UNROLLED for (int b = 0; b < inputs; b++) {
         x[b] = t->x + (size_t)b * t->x_stride;
@@ -121,6 +121,7 @@ INLINE void multiply_tile(int kind, const tile *t, int panels, int inputs) {
                     add_run(kind, t, panels, inputs, x, at, piece, half, acc);
             }
             at.column += 32 * pieces;
+            if (kind >= UNPACKED_32) wr_ahead_step(&ahead);
         }
         if (kind < UNPACKED_32) ask_ahead(at.scales_at, info.scales);
         at.codes_at += info.codes;
@@ -157,7 +158,7 @@ UNPACKED_TILES(UNPACKED_32)
 UNPACKED_TILES(UNPACKED_32_MINIMA)
 UNPACKED_TILES(UNPACKED_16)
 UNPACKED_TILES(UNPACKED_16_MINIMA)
-#if UNPACKED_OFFSET == 128
+#if !SIGNED_WIDE
 #define tiles_UNPACKED_32_WIDE tiles_UNPACKED_32
 #else
 UNPACKED_TILES(UNPACKED_32_WIDE)
@@ -206,14 +207,6 @@ static format_tiles tiles_of(wr_format format) {
 
 /* ---- products -------------------------------------------------------------------------------- */
 
-/* Panel `i` of the matrix, packed into the scratch if it is not yet. */
-static const uint8_t *panel_at(const wr_product *job, const wr_panel *m, int64_t i) {
-    const wr_matrix *w = job->w;
-    if (w->panels != NULL) return (const uint8_t *)w->panels + (size_t)i * m->bytes;
-    wr_panel_pack(w->format, w->data, w->rows, w->columns, i, job->scratch);
-    return job->scratch;
-}
-
 /* The tile at a panel and an input, codes and scales left open. */
 static tile tile_at(const wr_product *job, int64_t panel, int64_t input) {
     return (tile){.columns = job->w->columns,
@@ -232,7 +225,7 @@ static int64_t inputs_of(int64_t left, int64_t most) {
 
 static void multiply_directly(const wr_product *job, const wr_panel *m, const format_tiles *f) {
     for (int64_t panel = job->panel_begin; panel < job->panel_end; panel++) {
-        const uint8_t *packed = panel_at(job, m, panel);
+        const uint8_t *packed = wr_product_panel(job, m, panel);
         for (int64_t b = 0; b < job->batch;) {
             tile t = tile_at(job, panel, b);
             int size = 0; /* 2^size inputs */
@@ -245,41 +238,53 @@ static void multiply_directly(const wr_product *job, const wr_panel *m, const fo
     }
 }
 
-/* Panels [first, first + count), unpacked to `from` one after another. */
-static void multiply_group(const wr_product *job, const format_tiles *f, int64_t first,
-                           int64_t count, const uint8_t *from, size_t bytes) {
-    const size_t codes_bytes = (size_t)job->w->columns * WR_PANEL_ROWS;
-    for (int64_t b = 0; b < job->batch;) {
-        const int64_t inputs = inputs_of(job->batch - b, TILE_INPUTS);
-        for (int64_t i = 0; i < count;) {
-            const int64_t panels = inputs_of(count - i, TILE_PANELS);
-            tile t = tile_at(job, first + i, b);
-            t.codes_at = from + (size_t)i * bytes;
-            t.scales_at = t.codes_at + codes_bytes;
-            t.step = bytes;
+/* Panels one after another: unpacked, or as they are. */
+typedef struct group {
+    const uint8_t *at;
+    int64_t first, count;
+    size_t bytes, scales; /* of a panel; where its scales begin */
+} group;
+
+/* All inputs by a group, while the panels behind it are asked for. */
+static void multiply_group(const wr_product *job, const wr_panel *m, const format_tiles *f,
+                           const group *g) {
+    const int64_t tiles = ((job->batch + TILE_INPUTS - 1) / TILE_INPUTS) *
+                          ((g->count + TILE_PANELS - 1) / TILE_PANELS);
+    const int64_t steps = job->w->columns / 32;
+    const uint8_t *behind = wr_product_behind(job, m, g->first, g->count);
+    wr_ahead ahead = wr_ahead_of(behind, (size_t)g->count * m->bytes, tiles * steps);
+    for (int64_t b = 0, inputs; b < job->batch; b += inputs) {
+        inputs = inputs_of(job->batch - b, TILE_INPUTS);
+        for (int64_t i = 0, panels; i < g->count; i += panels) {
+            panels = inputs_of(g->count - i, TILE_PANELS);
+            tile t = tile_at(job, g->first + i, b);
+            t.codes_at = g->at + (size_t)i * g->bytes;
+            t.scales_at = t.codes_at + g->scales;
+            t.step = g->bytes;
+            t.ahead = ahead;
             f->unpacked[panels - 1][inputs - 1](&t);
-            i += panels;
+            ahead.at += ahead.lines * steps * 64;
         }
-        b += inputs;
     }
 }
 
 static void multiply_unpacked(const wr_product *job, const wr_panel *m, const format_tiles *f) {
     const int64_t columns = job->w->columns;
-    const size_t bytes = (size_t)columns * WR_PANEL_ROWS + (size_t)columns / 32 * f->scales;
     const size_t used = job->w->panels == NULL ? m->bytes : 0;
+    uint8_t *to = (uint8_t *)job->scratch + used;
+    group g = {.at = to, .first = job->panel_begin, .scales = (size_t)columns * WR_PANEL_ROWS};
+    g.bytes = g.scales + (size_t)columns / 32 * f->scales;
     size_t room = wr_product_scratch(columns) - used;
     if (room > GROUP_BYTES) room = GROUP_BYTES;
-    const int64_t most = room >= 2 * bytes ? (int64_t)(room / bytes) : 1;
-    uint8_t *to = (uint8_t *)job->scratch + used;
-    for (int64_t first = job->panel_begin; first < job->panel_end;) {
-        const int64_t left = job->panel_end - first, count = left < most ? left : most;
-        for (int64_t i = 0; i < count; i++) {
-            const uint8_t *packed = panel_at(job, m, first + i);
-            f->unpack(packed, packed + m->scales, m->blocks, to + (size_t)i * bytes);
+    const int64_t most = room >= 2 * g.bytes ? (int64_t)(room / g.bytes) : 1;
+    for (; g.first < job->panel_end; g.first += g.count) {
+        const int64_t left = job->panel_end - g.first;
+        g.count = left < most ? left : most;
+        for (int64_t i = 0; i < g.count; i++) {
+            const uint8_t *packed = wr_product_panel(job, m, g.first + i);
+            f->unpack(packed, packed + m->scales, m->blocks, to + (size_t)i * g.bytes);
         }
-        multiply_group(job, f, first, count, to, bytes);
-        first += count;
+        multiply_group(job, m, f, &g);
     }
 }
 

@@ -19,9 +19,9 @@ enum {
     TILE_INPUTS = 6,
     TILE_PANELS = LANES == 16 ? 4 : 1, /* 24 accumulators of 32 registers, or 12 of 16 */
     LINE_WORDS = 16,
-    PIECE_WORDS = 128, /* 32 KB of weights of a tile's panels */
-    PIECE_PANELS = 16,
-    BLOCK_INPUTS = 120, /* whose words of a piece stay in cache while its panels pass */
+    PIECE_WORDS = 256,
+    PIECE_PANELS = 8,
+    BLOCK_INPUTS = 480, /* whose words of a piece stay in cache while its panels pass */
     STREAM_PANELS = LANES == 16 ? 8 : 4,
     AHEAD = 1024 /* bytes that a panel's weights are asked for before their turn */
 };

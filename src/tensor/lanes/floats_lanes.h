@@ -11,7 +11,7 @@
 
 INLINE vec multiply(vec w, vec x, vec acc) { return v_fma(w, x, acc); }
 
-#include "tensor/x86/words_lanes.h"
+#include "tensor/lanes/words_lanes.h"
 
 /* ---- pieces of panels as floats -------------------------------------------------------------- */
 

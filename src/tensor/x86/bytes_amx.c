@@ -1,0 +1,319 @@
+/*
+ * Products of quantised weights in AMX tiles: 16 inputs by 16 rows by one run of columns at once.
+ *
+ * A panel is unpacked to signed bytes, whose order in memory is just that of a tile of weights:
+ * four columns of 16 rows in each line. Inputs are loaded as they are. What the tiles hand out are
+ * the sums of a run, the same integers as everywhere; they go through a small buffer to vectors of
+ * 16 rows, which scale and add them up. A run has its own scale, so a tile of 64 columns is never
+ * full, and handing out takes longer than multiplying: still, it is faster than VNNI from 8 inputs
+ * on.
+ *
+ * Tiles are configured and released within a call, so other code never meets them.
+ */
+#include "tensor/lanes/bytes.h"
+#include "tensor/x86/bytes_simd_avx512.h"
+
+#define UNPACKED_OFFSET 0 /* signed */
+#define SIGNED_WIDE 0
+#include "tensor/lanes/codes_lanes.h"
+
+enum {
+    INPUTS = 16,        /* of a tile */
+    FEWEST = 8,         /* inputs for which tiles pay */
+    BUFFERS = 4,        /* of sums, each a tile */
+    BEHIND = 2,         /* runs between multiplying and scaling */
+    SUMS = INPUTS * 16, /* of a buffer */
+    GROUP_BYTES = 384 * 1024
+};
+
+/* ---- tiles ----------------------------------------------------------------------------------- */
+
+/* gcc 12's functions do not say that tiles read and write memory. */
+INLINE void settle_memory(void) { __asm__ volatile("" ::: "memory"); }
+
+/* What _tile_loadconfig reads. Tiles 0-3: sums; 4: inputs; 5: weights. */
+typedef struct tile_shapes {
+    uint8_t palette, start_row, reserved[14];
+    uint16_t row_bytes[16];
+    uint8_t rows[16];
+} tile_shapes;
+
+static void configure(int64_t inputs, int run) {
+    tile_shapes shapes = {.palette = 1};
+    for (int i = 0; i < BUFFERS; i++) {
+        shapes.rows[i] = (uint8_t)inputs;
+        shapes.row_bytes[i] = 64;
+    }
+    shapes.rows[4] = (uint8_t)inputs;
+    shapes.row_bytes[4] = (uint16_t)run;
+    shapes.rows[5] = (uint8_t)(run / 4);
+    shapes.row_bytes[5] = 64;
+    settle_memory();
+    _tile_loadconfig(&shapes);
+}
+
+/* A panel by up to 16 inputs. */
+typedef struct block {
+    const uint8_t *codes_at, *scales_at; /* unpacked */
+    const uint8_t *x;
+    size_t x_stride;
+    int64_t columns;
+    const float *a, *sum; /* [runs][16 inputs] */
+    int32_t *sums;        /* [BUFFERS][SUMS] */
+    float *y;
+    int64_t y_stride;
+    int64_t inputs, rows;
+    wr_ahead ahead;      /* panels, a step for each run */
+    const uint8_t *next; /* rows of inputs, asked for alike */
+    int64_t next_rows;
+} block;
+
+/* The sums of run j to buffer j % BUFFERS. */
+INLINE void multiply_run(const block *b, int run, int64_t j) {
+    int32_t *to = b->sums + j % BUFFERS * SUMS;
+    settle_memory();
+    _tile_loadd(4, b->x + j * run, b->x_stride);
+    _tile_loadd(5, b->codes_at + j * run * WR_PANEL_ROWS, 64);
+    switch (j % BUFFERS) {
+#define CASE(i)                                                                                    \
+    case i:                                                                                        \
+        _tile_zero(i);                                                                             \
+        _tile_dpbssd(i, 4, 5);                                                                     \
+        _tile_stored(i, to, 64);                                                                   \
+        return;
+        CASE(0)
+        CASE(1)
+        CASE(2)
+        CASE(3)
+#undef CASE
+    }
+}
+
+INLINE void scale_run(const block *b, int kind, int inputs, int64_t j, floats acc[INPUTS]) {
+    const kind_info info = info_of(kind);
+    const int runs = 32 / info.run;
+    const int32_t *from = b->sums + j % BUFFERS * SUMS;
+    const scales s = scales_of(kind, b->scales_at, j); /* one run after another */
+    UNROLLED_16 for (int i = 0; i < inputs; i++) {
+        const floats scale = f_mul(s.s, f_all(b->a + j / runs * INPUTS + i));
+        acc[i] = f_fma(f_of_sums(c_load(from + 16 * i)), scale, acc[i]);
+        if (info.minima) acc[i] = f_fma(f_all(b->sum + j * INPUTS + i), s.m, acc[i]);
+    }
+}
+
+/* Ask for the next inputs' columns of run j. */
+INLINE void ask_for_inputs(const block *b, int64_t column) {
+    if (column % 64 != 0) return;
+    for (int64_t i = 0; i < b->next_rows; i++)
+        __builtin_prefetch(b->next + (size_t)i * b->x_stride + column, 0, 2);
+}
+
+/* `inputs`: b->inputs rounded up; what is beyond is scaled and forgotten. */
+INLINE void multiply_block(const block *b, int kind, int inputs) {
+    const int run = info_of(kind).run;
+    const int64_t runs = b->columns / run;
+    wr_ahead ahead = b->ahead;
+    floats acc[INPUTS];
+    UNROLLED_16 for (int i = 0; i < inputs; i++) acc[i] = f_zero();
+    for (int64_t j = 0; j < runs + BEHIND; j++) {
+        if (j < runs) multiply_run(b, run, j);
+        ask_for_inputs(b, j * run);
+        wr_ahead_step(&ahead);
+        if (j >= BEHIND) scale_run(b, kind, inputs, j - BEHIND, acc);
+    }
+    UNROLLED_16 for (int i = 0; i < inputs; i++) {
+        if (i < b->inputs)
+            f_store(b->y + i * b->y_stride, acc[i], b->rows < 16 ? (int)b->rows : 16);
+    }
+}
+
+#define BLOCK(KIND)                                                                                \
+    static void block_##KIND(const block *b) {                                                     \
+        if (b->inputs > 12)                                                                        \
+            multiply_block(b, KIND, 16);                                                           \
+        else if (b->inputs > 8)                                                                    \
+            multiply_block(b, KIND, 12);                                                           \
+        else                                                                                       \
+            multiply_block(b, KIND, 8);                                                            \
+    }
+BLOCK(UNPACKED_32)
+BLOCK(UNPACKED_32_MINIMA)
+BLOCK(UNPACKED_16)
+BLOCK(UNPACKED_16_MINIMA)
+#undef BLOCK
+
+/* ---- products -------------------------------------------------------------------------------- */
+
+/* What a format's products are made of. */
+typedef struct format_blocks {
+    void (*unpack)(const uint8_t *codes_at, const uint8_t *scales_at, int64_t blocks, uint8_t *to);
+    void (*multiply)(const block *b);
+    kind_info info; /* of what is unpacked */
+} format_blocks;
+
+static void (*multiply_of(int kind))(const block *b) {
+    switch (kind) {
+    case UNPACKED_32:
+        return block_UNPACKED_32;
+    case UNPACKED_32_MINIMA:
+        return block_UNPACKED_32_MINIMA;
+    case UNPACKED_16:
+        return block_UNPACKED_16;
+    default:
+        return block_UNPACKED_16_MINIMA;
+    }
+}
+
+static format_blocks blocks_of(wr_format format) {
+    switch (format) {
+#define CASE(NAME)                                                                                 \
+    case WR_##NAME:                                                                                \
+        return (format_blocks){unpack_##NAME, multiply_of(unpacked_kind(WR_##NAME)),               \
+                               info_of(unpacked_kind(WR_##NAME))};
+        WR_BYTES_FORMATS(CASE)
+#undef CASE
+    default:
+        assert(false && "a quantised format");
+        return (format_blocks){0};
+    }
+}
+
+/* How scratch is divided. */
+typedef struct places {
+    uint8_t *packed, *unpacked; /* a panel on its way; a group */
+    float *a, *sum;
+    int32_t *sums;
+    int64_t group; /* panels */
+    size_t bytes;  /* of an unpacked panel */
+} places;
+
+static places divide(const wr_product *job, const wr_panel *m, kind_info info) {
+    const int64_t columns = job->w->columns;
+    places at = {.packed = job->scratch};
+    at.bytes = (size_t)columns * WR_PANEL_ROWS + (size_t)(columns / 32 * info.scales);
+    at.a = (float *)(void *)(at.packed + (job->w->panels == NULL ? m->bytes : 0));
+    at.sum = at.a + columns / 32 * INPUTS;
+    at.sums = (int32_t *)(void *)(at.sum + (info.minima ? columns / info.run * INPUTS : 0));
+    at.unpacked = (uint8_t *)(at.sums + BUFFERS * SUMS);
+    const uint8_t *end = at.packed + wr_product_scratch(columns);
+    const size_t left = (size_t)(end - at.unpacked), room = left < GROUP_BYTES ? left : GROUP_BYTES;
+    at.group = room > at.bytes ? (int64_t)(room / at.bytes) : 1;
+    return at;
+}
+
+/* Lane j of vector i becomes lane i of vector j. */
+INLINE void transpose(__m512 v[16]) {
+    __m512 t[16];
+    UNROLLED_16 for (int i = 0; i < 16; i += 2) {
+        t[i] = _mm512_unpacklo_ps(v[i], v[i + 1]);
+        t[i + 1] = _mm512_unpackhi_ps(v[i], v[i + 1]);
+    }
+    UNROLLED_16 for (int i = 0; i < 16; i += 4) { /* lane l of v[i + c]: column 4l + c of 4 rows */
+        v[i] = _mm512_shuffle_ps(t[i], t[i + 2], 0x44);
+        v[i + 1] = _mm512_shuffle_ps(t[i], t[i + 2], 0xee);
+        v[i + 2] = _mm512_shuffle_ps(t[i + 1], t[i + 3], 0x44);
+        v[i + 3] = _mm512_shuffle_ps(t[i + 1], t[i + 3], 0xee);
+    }
+    UNROLLED_16 for (int c = 0; c < 4; c++) {
+        t[c] = _mm512_shuffle_f32x4(v[c], v[4 + c], 0x88);
+        t[4 + c] = _mm512_shuffle_f32x4(v[c], v[4 + c], 0xdd);
+        t[8 + c] = _mm512_shuffle_f32x4(v[8 + c], v[12 + c], 0x88);
+        t[12 + c] = _mm512_shuffle_f32x4(v[8 + c], v[12 + c], 0xdd);
+    }
+    UNROLLED_16 for (int c = 0; c < 4; c++) {
+        v[c] = _mm512_shuffle_f32x4(t[c], t[8 + c], 0x88);
+        v[4 + c] = _mm512_shuffle_f32x4(t[4 + c], t[12 + c], 0x88);
+        v[8 + c] = _mm512_shuffle_f32x4(t[c], t[8 + c], 0xdd);
+        v[12 + c] = _mm512_shuffle_f32x4(t[4 + c], t[12 + c], 0xdd);
+    }
+}
+
+/* numbers [inputs][count] (rows `stride` bytes apart) to [count][INPUTS], zeros beyond. */
+static void gather(float *to, const void *numbers, size_t stride, int64_t inputs, int64_t count) {
+    for (int64_t j = 0; j < count; j += 16) {
+        const int here = count - j < 16 ? (int)(count - j) : 16;
+        const __mmask16 mask = (__mmask16)((1u << here) - 1u);
+        __m512 v[16];
+        UNROLLED_16 for (int i = 0; i < 16; i++) {
+            const float *from = (const float *)numbers + (size_t)i * (stride / 4) + j;
+            v[i] = i < inputs ? _mm512_maskz_loadu_ps(mask, from) : _mm512_setzero_ps();
+        }
+        transpose(v);
+        UNROLLED_16 for (int i = 0; i < 16; i++) {
+            if (i < here) _mm512_store_ps(to + (j + i) * INPUTS, v[i]);
+        }
+    }
+}
+
+/* What a group of panels and a tile of inputs share; the panel is left open. */
+static block block_at(const wr_product *job, const format_blocks *f, const places *at,
+                      int64_t input, int64_t inputs) {
+    const int64_t columns = job->w->columns;
+    const uint8_t *x = wr_product_input(job, input);
+    const wr_bytes parts = wr_bytes_of(x, columns);
+    const float *sum = f->info.run == 32 ? parts.sum : parts.half_sum;
+    gather(at->a, parts.a, job->x_stride, inputs, columns / 32);
+    if (f->info.minima) gather(at->sum, sum, job->x_stride, inputs, columns / f->info.run);
+    return (block){
+        .x = x,
+        .x_stride = job->x_stride,
+        .columns = columns,
+        .a = at->a,
+        .sum = at->sum,
+        .sums = at->sums,
+        .y_stride = job->y_stride,
+        .inputs = inputs,
+    };
+}
+
+/* Panel i of a group asks for its part of the next inputs. */
+static void share_next(block *b, const wr_product *job, int64_t next, int64_t i, int64_t count) {
+    const int64_t most = job->batch - next < INPUTS ? job->batch - next : INPUTS;
+    const int64_t begin = most * i / count, end = most * (i + 1) / count;
+    b->next = (const uint8_t *)job->x + (size_t)(next + begin) * job->x_stride;
+    b->next_rows = end - begin;
+}
+
+static void multiply_group(const wr_product *job, const wr_panel *m, const format_blocks *f,
+                           const places *at, int64_t first, int64_t count) {
+    const int64_t columns = job->w->columns, steps = columns / f->info.run + BEHIND;
+    const int64_t tiles = (job->batch + INPUTS - 1) / INPUTS;
+    const uint8_t *behind = wr_product_behind(job, m, first, count);
+    wr_ahead ahead = wr_ahead_of(behind, (size_t)count * m->bytes, tiles * count * steps);
+    for (int64_t input = 0, inputs; input < job->batch; input += inputs) {
+        const int64_t left = job->batch - input, parts = (left + INPUTS - 1) / INPUTS;
+        inputs = (left + parts - 1) / parts;
+        block b = block_at(job, f, at, input, inputs);
+        configure(inputs, f->info.run);
+        for (int64_t i = 0; i < count; i++) {
+            b.codes_at = at->unpacked + (size_t)i * at->bytes;
+            b.scales_at = b.codes_at + columns * WR_PANEL_ROWS;
+            b.y = job->y + input * job->y_stride + (first + i) * WR_PANEL_ROWS;
+            b.rows = job->w->rows - (first + i) * WR_PANEL_ROWS;
+            b.ahead = ahead;
+            share_next(&b, job, input + inputs, i, count);
+            f->multiply(&b);
+            ahead.at += ahead.lines * steps * 64;
+        }
+    }
+}
+
+void wr_amx_bytes_product(const wr_product *job) {
+    const wr_matrix *w = job->w;
+    if (job->batch < FEWEST) {
+        wr_vnni_bytes_product(job);
+        return;
+    }
+    const wr_panel m = wr_panel_measure(w->format, w->columns);
+    const format_blocks f = blocks_of(w->format);
+    const places at = divide(job, &m, f.info);
+    for (int64_t first = job->panel_begin; first < job->panel_end; first += at.group) {
+        const int64_t left = job->panel_end - first, count = left < at.group ? left : at.group;
+        for (int64_t i = 0; i < count; i++) {
+            const uint8_t *packed = wr_product_panel(job, &m, first + i);
+            f.unpack(packed, packed + m.scales, m.blocks, at.unpacked + (size_t)i * at.bytes);
+        }
+        multiply_group(job, &m, &f, &at, first, count);
+    }
+    _tile_release();
+}

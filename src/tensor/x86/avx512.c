@@ -5,10 +5,10 @@
 
 #include "tensor/x86/simd_avx512.h"
 
-#include "tensor/x86/attend_lanes.h"
 #include "tensor/lanes/bytes.h"
-#include "tensor/x86/decode_lanes.h"
 #include "tensor/lanes/floats.h"
+#include "tensor/x86/attend_lanes.h"
+#include "tensor/x86/decode_lanes.h"
 
 static void product(const wr_product *job) {
     if (wr_is_floats(job->w->format))

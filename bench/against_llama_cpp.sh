@@ -43,9 +43,9 @@ while [ "$round" -le "$rounds" ]; do
   peer_speed "pp$prompt" "$prompt" 0
   weir_speed "pp$prompt" prefill "$prompt" 1
   note_machine
-  # 1e9 operations of a token: a share of a limit in a time
-  work=$(awk -v share="$(field prefill float_share)" -v limit="$(field machine float_gflop_per_second)" \
-    -v ms="$(field prefill p50_ms)" 'BEGIN { print share * limit * ms / 1000 }')
+  # 1e9 operations of a token's matrix products
+  int8=$(field operations_per_token int8)
+  work=$(awk -v float="$(field operations_per_token float)" -v int8="$int8" 'BEGIN { print (float + int8) / 1e9 }')
   peer_speed "tg$text" 0 "$text"
   weir_speed "tg$text" decode 1 "$text" --no-machine
   bytes=$(awk -v bytes="$(field weight_bytes_per_token)" 'BEGIN { print bytes / 1e9 }')
@@ -53,7 +53,7 @@ while [ "$round" -le "$rounds" ]; do
 done
 
 begin
-if [ -n "$(median int8_gop_per_second)" ]; then
+if [ -n "$(median int8_gop_per_second)" ] && awk -v int8="$int8" 'BEGIN { exit !(int8 > 0) }'; then
   row "pp$prompt" "$work" int8_gop_per_second
 else
   row "pp$prompt" "$work" float_gflop_per_second

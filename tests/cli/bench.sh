@@ -34,7 +34,7 @@ for r in 0 1 2 3 4 5 6; do
   equal "run $r: tokens" "$(json "$dir/a" runs.$r.decode.timed)" 20
   ok "run $r: bytes" less "$dir/a" runs.$r.kv_bytes runs.$r.reserved_bytes
   json "$dir/a" runs.$r.resident_bytes >/dev/null
-  ok "run $r: share" less "$dir/a" runs.$r.prefill.float_share
+  ok "run $r: share" less "$dir/a" runs.$r.prefill.compute_share
   equal "run $r: whole" "$(json "$dir/a" runs.$r.partial)" false
 done
 equal 'order' "$(for r in 0 1 2 3 4 5 6; do

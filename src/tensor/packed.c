@@ -181,24 +181,45 @@ static pack_block packer_of(wr_format format) {
     }
 }
 
-/* Numbers of 2 or 4 bytes; BF16 by pairs. */
-static void pack_floats(wr_format format, uint8_t *codes, const uint8_t *from, int64_t columns,
-                        int row) {
-    const int64_t bytes = format == WR_F32 ? 4 : 2, together = format == WR_BF16 ? 2 : 1;
-    for (int64_t i = 0; i < columns; i++) {
-        int64_t to = (i / together * ROWS + row) * together + i % together;
-        memcpy(codes + to * bytes, from + i * bytes, (size_t)bytes);
+/* ---- numbers: column by column, so that the panel is written from its first to its last byte ----
+ */
+
+/* F32, or pairs of BF16. */
+static void pack_words(uint8_t *out, const uint8_t *from, size_t row_bytes, int rows,
+                       int64_t words) {
+    for (int64_t i = 0; i < words; i++) {
+        for (int row = 0; row < rows; row++)
+            memcpy(out + (i * ROWS + row) * 4, from + (size_t)row * row_bytes + 4 * i, 4);
     }
 }
 
-static void pack_row(wr_format format, const wr_panel *m, const uint8_t *from, int64_t columns,
-                     int row, uint8_t *out) {
-    pack_block pack = packer_of(format);
-    size_t block_bytes = (size_t)wr_format_find((uint32_t)format)->bytes;
-    if (pack == NULL) {
-        pack_floats(format, out, from, columns, row);
+static void pack_halves(uint8_t *out, const uint8_t *from, size_t row_bytes, int rows,
+                        int64_t columns) {
+    for (int64_t i = 0; i < columns; i++) {
+        for (int row = 0; row < rows; row++)
+            memcpy(out + (i * ROWS + row) * 2, from + (size_t)row * row_bytes + 2 * i, 2);
+    }
+}
+
+static void pack_numbers(wr_format format, uint8_t *out, const uint8_t *from, size_t row_bytes,
+                         int rows, int64_t columns) {
+    if (format == WR_F16) {
+        pack_halves(out, from, row_bytes, rows, columns);
         return;
     }
+    pack_words(out, from, row_bytes, rows, format == WR_F32 ? columns : columns / 2);
+    if (format == WR_F32 || columns % 2 == 0) return;
+    for (int row = 0; row < rows; row++) /* the last one alone */
+        memcpy(out + (columns / 2 * ROWS + row) * 4,
+               from + (size_t)row * row_bytes + 2 * (columns - 1), 2);
+}
+
+/* ---- panels ---------------------------------------------------------------------------------- */
+
+static void pack_row(wr_format format, const wr_panel *m, const uint8_t *from, int row,
+                     uint8_t *out) {
+    const pack_block pack = packer_of(format);
+    const size_t block_bytes = (size_t)wr_format_find((uint32_t)format)->bytes;
     uint8_t *codes = out, *scales = out + m->scales;
     for (int64_t i = 0; i < m->blocks; i++) {
         pack(codes, scales, from, row);
@@ -215,9 +236,13 @@ void wr_panel_pack(wr_format format, const void *data, int64_t rows, int64_t col
     const int64_t first = panel * ROWS;
     const int64_t left = rows - first;
     const int here = left < ROWS ? (int)left : ROWS;
+    const uint8_t *from = (const uint8_t *)data + (size_t)first * row_bytes;
     assert(here > 0);
     memset(out, 0, m.bytes);
+    if (packer_of(format) == NULL) {
+        pack_numbers(format, out, from, row_bytes, here, columns);
+        return;
+    }
     for (int row = 0; row < here; row++)
-        pack_row(format, &m, (const uint8_t *)data + (size_t)(first + row) * row_bytes, columns,
-                 row, out);
+        pack_row(format, &m, from + (size_t)row * row_bytes, row, out);
 }

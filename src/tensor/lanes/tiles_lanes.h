@@ -102,7 +102,8 @@ INLINE void ask_ahead(const uint8_t *from, int bytes) {
         prefetch((const void *)((uintptr_t)from + AHEAD + (uintptr_t)i));
 }
 
-/* `alone`: a panel from memory, not one of a group. */
+/* `alone`: a panel from memory, not one of a group; unless the tile says what to ask for, it asks
+ * for what is next. */
 INLINE void multiply_tile(int kind, const tile *t, int panels, int inputs, bool alone) {
     const kind_info info = info_of(kind);
     const int pieces = info.columns / 32 / info.parts, runs = 32 / info.run;
@@ -110,6 +111,7 @@ INLINE void multiply_tile(int kind, const tile *t, int panels, int inputs, bool 
     const uint8_t *x[MOST_INPUTS];
     place at = {t->codes_at, t->scales_at, 0, 0};
     wr_ahead ahead = t->ahead;
+    const bool next = alone && ahead.lines == 0;
     floats acc[TILE_PANELS][MOST_INPUTS];
     UNROLLED for (int b = 0; b < inputs; b++) {
         x[b] = t->x + (size_t)b * t->x_stride;
@@ -117,15 +119,15 @@ INLINE void multiply_tile(int kind, const tile *t, int panels, int inputs, bool 
     }
     while (at.column < t->columns) {
         for (at.part = 0; at.part < info.parts; at.part++) {
-            if (alone) ask_ahead(at.codes_at + at.part * bytes, bytes);
+            if (next) ask_ahead(at.codes_at + at.part * bytes, bytes);
             UNROLLED for (int piece = 0; piece < pieces; piece++) {
                 UNROLLED for (int half = 0; half < runs; half++)
                     add_run(kind, t, panels, inputs, x, at, piece, half, acc);
             }
             at.column += 32 * pieces;
-            if (!alone) wr_ahead_step(&ahead);
+            wr_ahead_step(&ahead);
         }
-        if (alone) ask_ahead(at.scales_at, info.scales);
+        if (next) ask_ahead(at.scales_at, info.scales);
         at.codes_at += info.codes;
         at.scales_at += info.scales;
     }
@@ -179,6 +181,7 @@ typedef struct format_tiles {
     void (*unpack)(const uint8_t *codes_at, const uint8_t *scales_at, int64_t blocks, uint8_t *to);
     const tile_function (*unpacked)[TILE_INPUTS];
     size_t scales; /* bytes of unpacked scales of 32 columns */
+    int parts;     /* of a block */
 } format_tiles;
 
 static const tile_function (*unpacked_tiles(int kind))[TILE_INPUTS] {
@@ -199,7 +202,7 @@ static const tile_function (*unpacked_tiles(int kind))[TILE_INPUTS] {
 static format_tiles tiles_of(wr_format format) {
     if (format == WR_Q8_0) {
         static const tile_function direct[] = {EACH_DIRECT(TILE_NAME, WR_Q8_0, Q8_0, 1)};
-        return (format_tiles){direct, NULL, tiles_WR_Q8_0, 32};
+        return (format_tiles){direct, NULL, tiles_WR_Q8_0, 32, 1};
     }
     switch (format) {
 #define CASE(NAME)                                                                                 \
@@ -207,7 +210,7 @@ static format_tiles tiles_of(wr_format format) {
         static const tile_function direct[] = {EACH_DIRECT(TILE_NAME, WR_##NAME, NAME, 1)};        \
         const int kind = unpacked_kind(WR_##NAME);                                                 \
         return (format_tiles){direct, unpack_##NAME, unpacked_tiles(kind),                         \
-                              (size_t)info_of(kind).scales};                                       \
+                              (size_t)info_of(kind).scales, info_of(WR_##NAME).parts};             \
     }
         WR_BYTES_FORMATS(CASE)
 #undef CASE
@@ -239,14 +242,19 @@ static int64_t inputs_of(int64_t left, int64_t most) {
 static void multiply_directly(const wr_product *job, const wr_panel *m, const format_tiles *f) {
     int size = 0; /* 2^size inputs */
     while (2 << size <= DIRECT_INPUTS && 2 << size <= job->batch) size++;
+    const int64_t tiles = (job->batch + (1 << size) - 1) >> size, steps = m->blocks * f->parts;
     for (int64_t panel = job->panel_begin; panel < job->panel_end; panel++) {
         const uint8_t *packed = wr_product_panel(job, m, panel);
+        const uint8_t *behind = tiles > 1 ? wr_product_behind(job, m, panel, 1) : NULL;
+        wr_ahead ahead = wr_ahead_of(behind, m->bytes, tiles * steps);
         for (int64_t b = 0; b < job->batch; b += 1 << size) {
             const int64_t last = job->batch - (1 << size);
             tile t = tile_at(job, panel, b < last ? b : last);
             t.codes_at = packed;
             t.scales_at = packed + m->scales;
+            t.ahead = ahead;
             f->direct[size](&t);
+            ahead.at += ahead.lines * steps * 64;
         }
     }
 }

@@ -5,11 +5,11 @@ DESTDIR ?=
 FUZZ_SECONDS ?= 60
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test build asan tsan arm bench fuzz check format install clean
+.PHONY: help demo test build asan tsan arm bench experiments fuzz check format install clean
 
 help:
 	@echo "weir: language models over endless text in constant memory"
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
 
 demo: ## install what is missing, build, and show the main job on the shipped model
 	@./scripts/demo
@@ -32,6 +32,9 @@ arm: ## the engine for 64-bit ARM and the tests of its kernels, under qemu
 
 bench: build/build.ninja ## the programs in bench/: measure speed
 	@meson test -C build --benchmark --verbose
+
+experiments: build ## every figure and result of docs/experiments again
+	@./scripts/experiments
 
 fuzz: build-fuzz/build.ninja ## every fuzz target for FUZZ_SECONDS (60) each; needs clang
 	@ninja -C build-fuzz fuzz-targets

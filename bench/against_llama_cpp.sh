@@ -1,91 +1,62 @@
 #!/bin/sh
-# weir beside llama.cpp: the same model file, the same threads, runs of both in turn, so that what
-# else the machine does falls on both.
+# weir beside llama.cpp or a relative of it: the same model file, the same threads, runs of both in
+# turn, so that what else the machine does falls on both.
 #
-#     bench/against_llama_cpp.sh PATH_TO_llama-bench MODEL.gguf [ROUNDS [THREADS]]
+#     bench/against_llama_cpp.sh [--rounds N] [--threads N] [--prompt N] [--text N] [--json]
+#                                [--peer-args 'ARGS'] [--weir-args 'ARGS'] LLAMA_BENCH MODEL.gguf
 #
-# pp512: 512 tokens of prompt; tg32: 32 tokens one by one from an empty context, as llama-bench
-# measures them; tokens per second, the median of ROUNDS (5). Both keep a dense cache in f16 and run
-# on the CPU. Builds nothing. WEIR names the program, else it is build/weir of this repository.
-set -eu
+# ppN: a prompt of N tokens (512); tgN: N tokens one by one from an empty context (32), as llama-bench
+# measures them, in tokens per second: the median of --rounds (5) and the fastest. Both keep a dense
+# cache in f16 and run on the CPU, one thread per CPU unless told. The share is that of the limits weir
+# measures in every round: of the int8 products (of float32 ones where the machine has none) for a
+# prompt, of reading the weights for text. A peer with matrix units can be above the first.
+#
+# Builds nothing. LLAMA_BENCH is an installed llama-bench; --peer-args goes to it as it is, such as
+# '-rtr 1'. A peer that waits by spinning loses far more than its share of a busy machine: mind how many
+# processors other programs kept busy.
+# WEIR names the program, else it is build/weir of this repository.
+usage="$0 [--rounds N] [--threads N] [--prompt N] [--text N] [--json] [--peer-args 'ARGS'] \
+[--weir-args 'ARGS'] LLAMA_BENCH MODEL.gguf"
+prompt=512
+text=32
+# shellcheck source=bench/peer.sh
+. "$(dirname "$0")/peer.sh"
+arguments 'prompt text' "$@"
 
-if [ $# -lt 2 ] || [ $# -gt 4 ]; then
-  echo "usage: $0 PATH_TO_llama-bench MODEL.gguf [ROUNDS [THREADS]]" >&2
-  exit 2
-fi
-peer=$1
-model=$2
-rounds=${3:-5}
-threads=${4:-$(getconf _NPROCESSORS_ONLN)}
-weir=${WEIR:-$(dirname "$0")/../build/weir}
-
-for number in "$rounds" "$threads"; do
-  case $number in
-  '' | 0* | *[!0-9]*)
-    echo "$0: \"$number\" is no whole number of at least 1" >&2
-    exit 2
-    ;;
-  esac
-done
-for program in "$peer" "$weir"; do
-  if [ ! -f "$program" ] || [ ! -x "$program" ]; then
-    echo "$0: $program is no program" >&2
-    exit 1
-  fi
-done
-if [ ! -r "$model" ]; then
-  echo "$0: $model cannot be read" >&2
-  exit 1
-fi
-
-dir=$(mktemp -d)
-trap 'rm -rf "$dir"' EXIT
-trap 'exit 130' INT TERM HUP
-
-# number WHAT VALUE: a speed, or the end.
-number() {
-  case $2 in
-  [0-9]*) echo "$2" ;;
-  *)
-    echo "$0: no figure for $1: $(head -n 1 "$dir/err")" >&2
-    exit 1
-    ;;
-  esac
-}
-
-# peer_speed N_PROMPT N_GEN: tokens per second, from the JSON of llama-bench.
+# peer_speed NAME N_PROMPT N_GEN: tokens per second, from the JSON of llama-bench.
 peer_speed() {
-  "$peer" -m "$model" -p "$1" -n "$2" -r 1 -t "$threads" -ngl 0 -o json >"$dir/out" 2>"$dir/err" ||
-    true
-  number "llama-bench -p $1 -n $2" "$(tr ',{}' '\n' <"$dir/out" |
+  # shellcheck disable=SC2086 # separate words
+  call "$peer" -m "$model" -p "$2" -n "$3" -r 1 -t "$threads" -ngl 0 $peer_args -o json
+  note "peer.$1" "llama-bench -p $2 -n $3" "$(tr ',{}' '\n' <"$dir/out" |
     sed -n 's/^ *"avg_ts": *\([0-9.eE+-]*\) *$/\1/p' | head -n 1)"
 }
 
-# weir_speed PHASE PREFILL DECODE
+# weir_speed NAME PHASE PREFILL DECODE [OPTION]
 weir_speed() {
-  "$weir" bench "$model" --policy dense --beyond --prefill "$2" --decode "$3" --threads "$threads" \
-    --no-machine --json >"$dir/out" 2>"$dir/err" || true
-  number "weir bench" "$(sed -n \
-    's/.*"'"$1"'": *{[^}]*"tokens_per_second": *\([0-9.eE+-]*\).*/\1/p' "$dir/out")"
-}
-
-# median FILE
-median() {
-  sort -g "$1" | awk '{ v[NR] = $1 } END { print NR % 2 ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2 }'
+  # shellcheck disable=SC2086 # an option or nothing
+  weir_bench --policy dense --beyond --prefill "$3" --decode "$4" ${5:-}
+  note "weir.$1" 'weir bench' "$(field "$2" tokens_per_second)"
 }
 
 round=1
 while [ "$round" -le "$rounds" ]; do
-  peer_speed 512 0 >>"$dir/peer.pp512"
-  weir_speed prefill 512 1 >>"$dir/weir.pp512"
-  peer_speed 0 32 >>"$dir/peer.tg32"
-  weir_speed decode 1 32 >>"$dir/weir.tg32"
+  peer_speed "pp$prompt" "$prompt" 0
+  weir_speed "pp$prompt" prefill "$prompt" 1
+  note_machine
+  # 1e9 operations of a token's matrix products
+  int8=$(field operations_per_token int8)
+  work=$(awk -v float="$(field operations_per_token float)" -v int8="$int8" 'BEGIN { print (float + int8) / 1e9 }')
+  peer_speed "tg$text" 0 "$text"
+  weir_speed "tg$text" decode 1 "$text" --no-machine
+  bytes=$(awk -v bytes="$(field weight_bytes_per_token)" 'BEGIN { print bytes / 1e9 }')
   round=$((round + 1))
 done
 
-echo "$model, $threads threads, tokens per second, medians of $rounds alternating runs"
-printf '%-6s %12s %12s %8s\n' '' weir llama.cpp ratio
-for what in pp512 tg32; do
-  awk -v what="$what" -v weir="$(median "$dir/weir.$what")" -v peer="$(median "$dir/peer.$what")" \
-    'BEGIN { printf "%-6s %12.2f %12.2f %8.2f\n", what, weir, peer, weir / peer }'
-done
+begin
+if [ -n "$(median int8_gop_per_second)" ] && awk -v int8="$int8" 'BEGIN { exit !(int8 > 0) }'; then
+  row "pp$prompt" "$work" int8_gop_per_second
+else
+  row "pp$prompt" "$work" float_gflop_per_second
+fi
+row "tg$text" "$bytes" read_gb_per_second
+end_with

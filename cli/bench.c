@@ -48,6 +48,15 @@ static weir_status check(const bench_arguments *arguments, weir_error *error) {
     return status;
 }
 
+static void count_product(bench_work *work, const weir_tensor_info *tensor) {
+    const char *format = tensor->format;
+    if (tensor->dims != 2 || format == NULL) return;
+    const double operations = 2.0 * (double)tensor->dim[0] * (double)tensor->dim[1];
+    const bool floats =
+        strcmp(format, "F32") == 0 || strcmp(format, "F16") == 0 || strcmp(format, "BF16") == 0;
+    *(floats ? &work->float_operations : &work->int8_operations) += operations;
+}
+
 /* Matrices of the blocks are multiplied with every token; the output matrix (the embedding, where
  * they are one) with tokens whose logits are wanted; the embedding's rows are only looked up. */
 static bench_work count_work(const weir_model *model) {
@@ -65,8 +74,7 @@ static bench_work count_work(const weir_model *model) {
             embedding_bytes = tensor.bytes;
         } else {
             work.weight_bytes += tensor.bytes;
-            work.operations +=
-                tensor.dims == 2 ? 2.0 * (double)tensor.dim[0] * (double)tensor.dim[1] : 0;
+            count_product(&work, &tensor);
         }
     }
     work.weight_bytes += output_bytes > 0 ? output_bytes : embedding_bytes;

@@ -54,9 +54,14 @@ double bench_computing_share(const bench_session *session, const bench_run *run)
     int64_t most =
         info->layer_window > 0 && info->layer_window < slots ? info->layer_window : slots;
     double key = 2.0 * (double)((info->key_dim + info->value_dim) * info->heads * info->layers);
-    double operations = session->work.operations * (double)tokens + key * keys_seen(tokens, most);
+    const weir_machine *machine = &session->machine;
+    const bench_work *work = &session->work;
+    double floats = work->float_operations * (double)tokens + key * keys_seen(tokens, most);
+    double bytes = work->int8_operations * (double)tokens;
+    double byte_peak =
+        machine->int8_operations > 0 ? machine->int8_operations : machine->float_operations;
     double seconds = run->prefill.times.p50 * 1e-3 * (double)run->prefill.tokens;
-    return operations / seconds / session->machine.float_operations;
+    return (floats / machine->float_operations + bytes / byte_peak) / seconds;
 }
 
 static double speed(const bench_phase *phase) {
@@ -106,17 +111,17 @@ static json_t *run_json(const bench_session *session, int i) {
     const bench_run *run = &session->runs[i];
     const weir_plan *plan = &run->plan;
     const bench_ratios ratios = bench_compare(session, run);
-    return json_pack("{s:s,s:I,s:I,s:I,s:o,s:o,s:o,s:o,s:I,s:I,s:o,s:o,s:b}", "policy",
-                     policy_name(plan->policy), "sinks", (json_int_t)plan->sinks, "window",
-                     (json_int_t)plan->window, "slots", (json_int_t)plan->slots, "prefill",
-                     phase_json(&run->prefill, "float_share", bench_computing_share(session, run)),
-                     "decode",
-                     phase_json(&run->decode, "read_share", bench_reading_share(session, run)),
-                     "ratio_to_recompute", json_number(ratios.mean), "median_ratio_to_recompute",
-                     json_number(ratios.median), "kv_bytes", (json_int_t)plan->kv_bytes,
-                     "reserved_bytes", (json_int_t)plan->reserved_bytes, "resident_bytes",
-                     run->resident >= 0 ? json_integer(run->resident) : json_null(), "batches",
-                     batches_json(run), "partial", (int)(i == session->done));
+    return json_pack(
+        "{s:s,s:I,s:I,s:I,s:o,s:o,s:o,s:o,s:I,s:I,s:o,s:o,s:b}", "policy",
+        policy_name(plan->policy), "sinks", (json_int_t)plan->sinks, "window",
+        (json_int_t)plan->window, "slots", (json_int_t)plan->slots, "prefill",
+        phase_json(&run->prefill, "compute_share", bench_computing_share(session, run)), "decode",
+        phase_json(&run->decode, "read_share", bench_reading_share(session, run)),
+        "ratio_to_recompute", json_number(ratios.mean), "median_ratio_to_recompute",
+        json_number(ratios.median), "kv_bytes", (json_int_t)plan->kv_bytes, "reserved_bytes",
+        (json_int_t)plan->reserved_bytes, "resident_bytes",
+        run->resident >= 0 ? json_integer(run->resident) : json_null(), "batches",
+        batches_json(run), "partial", (int)(i == session->done));
 }
 
 static json_t *machine_json(const bench_session *session) {
@@ -133,22 +138,29 @@ static json_t *machine_json(const bench_session *session) {
                      json_number(bytes), "tile_gop_per_second", json_number(tiles));
 }
 
+/* How the weights came to lie as the kernels want them; null with --no-repack. */
+static json_t *packed_json(const bench_session *session) {
+    const weir_model_info *info = weir_model_get_info(session->model);
+    if (info->packed_bytes == 0) {
+        return json_null();
+    }
+    return json_pack("{s:I,s:f}", "bytes", (json_int_t)info->packed_bytes, "seconds",
+                     info->packed_seconds);
+}
+
 weir_status bench_print_json(const bench_session *session, const char *model,
                              const weir_error *failed, weir_error *error) {
     json_t *runs = json_array();
     for (int i = 0; i < bench_shown(session); i++) {
         json_array_append_new(runs, run_json(session, i));
     }
-    json_t *object = json_pack("{s:o,s:I,s:I,s:o,s:o}", "model", json_word(model), "seed",
-                               (json_int_t)session->seed, "weight_bytes_per_token",
-                               (json_int_t)session->work.weight_bytes, "machine",
-                               machine_json(session), "runs", runs);
-    if (failed != NULL) {
-        json_object_set_new(object, "error",
-                            json_pack("{s:s,s:o}", "status", weir_status_name(failed->status),
-                                      "message", json_word(failed->message)));
-    }
-    return output_json(object, error);
+    json_t *object =
+        json_pack("{s:o,s:I,s:I,s:{s:f,s:f},s:o,s:o,s:o}", "model", json_word(model), "seed",
+                  (json_int_t)session->seed, "weight_bytes_per_token",
+                  (json_int_t)session->work.weight_bytes, "operations_per_token", "float",
+                  session->work.float_operations, "int8", session->work.int8_operations, "packed",
+                  packed_json(session), "machine", machine_json(session), "runs", runs);
+    return output_json_beside(object, failed, error);
 }
 
 /* ---- the table ------------------------------------------------------------------------------- */
@@ -156,7 +168,11 @@ weir_status bench_print_json(const bench_session *session, const char *model,
 static void print_machine(const bench_session *session) {
     const weir_machine *machine = &session->machine;
     char bytes[WORD_MAX];
+    const weir_model_info *info = weir_model_get_info(session->model);
     printf("a token reads %s of weights", word_bytes(session->work.weight_bytes, bytes));
+    if (info->packed_bytes > 0) {
+        printf(", rearranged in %.2f s", info->packed_seconds);
+    }
     if (session->measured) {
         printf("; this machine, %s, %d thread%s: reads %.1f GB/s, %.0f GFLOP/s", machine->cpu,
                (int)machine->threads, machine->threads == 1 ? "" : "s", machine->read_bytes * 1e-9,
@@ -251,7 +267,8 @@ weir_status bench_print_table(const bench_session *session, weir_error *error) {
     }
     printf("\nms: per token. of peak, at the median: decode of reading (the weights alone), "
            "prefill of "
-           "float operations.\nrecompute: its mean time of a decoded token over this one's, at an "
+           "computing (quantised weights of int8, the rest of float operations).\nrecompute: its "
+           "mean time of a decoded token over this one's, at an "
            "equal %s.\n",
            session->by_window ? "window" : "cache");
     if (session->streams.size > 0) {

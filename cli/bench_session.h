@@ -44,8 +44,9 @@ typedef struct bench_run {
 
 /* What a token costs, whatever the policy. */
 typedef struct bench_work {
-    int64_t weight_bytes; /* read to decode a token: all matrices once, the output's included */
-    double operations;    /* float operations of a prefilled token's matrix products */
+    int64_t weight_bytes;    /* read to decode a token: all matrices once, the output's included */
+    double float_operations; /* of a prefilled token's matrix products on float weights */
+    double int8_operations;  /* the same on quantised weights, in integers */
 } bench_work;
 
 typedef struct bench_session {

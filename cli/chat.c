@@ -19,6 +19,8 @@ static const cli_option options[] = {
      .policies = ONLY_SINK | ONLY_DENSE, .help = "a text before the talk, never forgotten"},
     {"-n", OPTION_COUNT, "N", .at = AT(n), .range = "[1,inf)",
      .help = "tokens of an answer, at most (default 256)"},
+    {"--lookup", OPTION_COUNT, "N", .at = AT(lookup), .range = LOOKUP_RANGE,
+     .policies = LOOKUP_POLICIES, .help = LOOKUP_HELP},
     {"--evict", OPTION_WORD, "HOW", .at = AT(evict), .words = EVICTION_WORDS, .begins = true,
      .policies = ONLY_EVICTING,
      .help = "forget by token, or by message: whole turns (default token)"},
@@ -133,6 +135,7 @@ static weir_status answer(chat_session *session, const char *line, weir_error *e
     generate.tokens = arguments->n.given ? arguments->n.count : ANSWER_TOKENS;
     generate.stop = arguments->sampling.stop.items;
     generate.stop_count = arguments->sampling.stop.given;
+    generate.lookup = (int)arguments->lookup.count;
     interrupt_watch(stream);
     weir_status status = feed_line(session, line, error);
     if (status == WEIR_OK) {
@@ -209,6 +212,9 @@ static weir_status work(chat_session *session, weir_error *error) {
 
 static weir_status check(const chat_arguments *arguments, weir_error *error) {
     weir_status status = sampling_check(&arguments->sampling, error);
+    if (status == WEIR_OK) {
+        status = lookup_check(&arguments->lookup, &arguments->engine, error);
+    }
     if (status != WEIR_OK) {
         return status;
     }

@@ -118,6 +118,10 @@ static weir_status obey_stats(chat_session *session, const char *argument, weir_
         double speed = (double)session->made.tokens / session->seconds;
         fprintf(stderr, "last answer       %s tokens, %s tokens/s\n",
                 word_count(session->made.tokens, a), word_speed(speed, b));
+        if (session->arguments->lookup.count > 0) {
+            fprintf(stderr, "looked back       %s tokens drafted, %s of them right\n",
+                    word_count(session->made.drafted, a), word_count(session->made.accepted, b));
+        }
     }
     if (session->depth > 1) {
         fprintf(stderr, "copies            %d, /back drops the last\n", session->depth - 1);

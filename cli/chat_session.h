@@ -14,7 +14,7 @@
 #include "common/stream_options.h"
 
 typedef struct chat_arguments {
-    cli_value n, system, evict, save, load;
+    cli_value n, system, evict, save, load, lookup;
     retention_arguments retention;
     engine_arguments engine;
     sampling_arguments sampling;

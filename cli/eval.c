@@ -56,23 +56,19 @@ static weir_status check(const eval_arguments *arguments, weir_error *error) {
     return status;
 }
 
-static weir_status read_tokens(const eval_arguments *arguments, const weir_model *model,
-                               token_list *tokens, weir_error *error) {
-    byte_buffer text = {0};
-    tokens->most = arguments->tokens.count;
-    weir_status status = input_read(arguments->text.text, &text, error);
-    if (status == WEIR_OK) {
-        status = input_tokenize(model, &text, true, tokens, error);
-    }
-    bytes_free(&text);
-    if (status == WEIR_OK && tokens->count < 2) {
+static weir_status open_text(const eval_arguments *arguments, eval_session *session,
+                             weir_error *error) {
+    const char *path = arguments->text.text;
+    int64_t most = arguments->tokens.count;
+    weir_status status = eval_text_open(&session->text, session->model, path, most, error);
+    if (status == WEIR_OK && session->text.count < 2) {
         return weir_error_set(error, WEIR_USAGE, "%s: a text of at least two tokens is needed",
-                              arguments->text.text);
+                              path);
     }
-    if (status == WEIR_OK && tokens->count < arguments->tokens.count) {
+    if (status == WEIR_OK && session->text.count < most) {
         return weir_error_set(error, WEIR_USAGE,
                               "%s has only %lld tokens: give a longer text, or leave out --tokens",
-                              arguments->text.text, (long long)tokens->count);
+                              path, (long long)session->text.count);
     }
     return status;
 }
@@ -84,7 +80,7 @@ static weir_status prepare(const cli_call *call, const eval_arguments *arguments
         status = open_model(call->model, &arguments->engine, false, &session->model, error);
     }
     if (status == WEIR_OK) {
-        status = read_tokens(arguments, session->model, &session->tokens, error);
+        status = open_text(arguments, session, error);
     }
     session->replacement = -1;
     if (status == WEIR_OK && arguments->replace_first.given) {

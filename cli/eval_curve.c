@@ -15,7 +15,7 @@
 #define LEAST_AVERAGE 128
 
 weir_status curve_begin(const eval_arguments *arguments, eval_session *session, weir_error *error) {
-    int64_t scored = session->tokens.count - 1;
+    int64_t scored = session->text.count - 1;
     if (session->count > WEIR_PLOT_SERIES_MAX) {
         return weir_error_set(error, WEIR_USAGE,
                               "a curve has %d lines at most, and this call has %d runs: choose "
@@ -53,7 +53,7 @@ typedef struct eval_line {
 
 /* The mean of the last `average` tokens, from the first whole one on. */
 static size_t average_bins(const eval_session *session, const eval_bins *bins, eval_line *line) {
-    int64_t span = session->average / session->bin_size, scored = session->tokens.count - 1;
+    int64_t span = session->average / session->bin_size, scored = session->text.count - 1;
     double sum = 0;
     int64_t count = 0;
     size_t points = 0;
@@ -76,7 +76,7 @@ static size_t average_bins(const eval_session *session, const eval_bins *bins, e
 static size_t curve_markers(const eval_session *session, weir_plot_marker *out,
                             char labels[2][FIGURE_LABEL]) {
     int64_t trained = weir_model_get_info(session->model)->trained_context;
-    int64_t last = session->tokens.count - 1,
+    int64_t last = session->text.count - 1,
             cache = figure_caches_differ(session) ? 0 : session->after;
     char word[WORD_MAX];
     size_t count = 0;
@@ -113,7 +113,7 @@ weir_status curve_save(const eval_arguments *arguments, const eval_session *sess
              word_count(session->average, word));
     weir_plot_lines figure = {
         .title = title,
-        .x = {.label = "stream index (tokens)", .from = 0, .to = (double)session->tokens.count},
+        .x = {.label = "stream index (tokens)", .from = 0, .to = (double)session->text.count},
         .y = {.label = y_label},
         .series = series,
         .series_count = (size_t)session->count,

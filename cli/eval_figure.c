@@ -96,7 +96,7 @@ void figure_title(const eval_arguments *arguments, const eval_session *session, 
     const weir_model_info *info = weir_model_get_info(session->model);
     char place[FIGURE_LABEL] = "";
     if (session->replacement >= 0) {
-        snprintf(place, sizeof place, " (sinks replaced by token %d)", session->replacement);
+        snprintf(place, sizeof place, ", token %d as sinks", session->replacement);
     }
     const char *text = arguments->text.text;
     snprintf(out, FIGURE_TITLE, "%.80s, %.80s: %s%s",

@@ -74,21 +74,3 @@ weir_status eval_find_token(const weir_model *model, const char *text, int32_t *
     }
     return WEIR_OK;
 }
-
-static int64_t replaced(const eval_session *session, const eval_run *run) {
-    int64_t sinks = session->replacement >= 0 ? run->plan.sinks : 0;
-    return sinks < session->tokens.count ? sinks : session->tokens.count;
-}
-
-void eval_replace(eval_session *session, const eval_run *run, int32_t *kept) {
-    for (int64_t i = 0; i < replaced(session, run); i++) {
-        kept[i] = session->tokens.items[i];
-        session->tokens.items[i] = session->replacement;
-    }
-}
-
-void eval_put_back(eval_session *session, const eval_run *run, const int32_t *kept) {
-    for (int64_t i = 0; i < replaced(session, run); i++) {
-        session->tokens.items[i] = kept[i];
-    }
-}

@@ -16,7 +16,7 @@ static weir_status add_run(void *context, const weir_stream_options *options, we
     eval_run *run = &session->runs[session->count];
     run->options = *options;
     weir_status status =
-        grid_plan(&run->options, session->model, session->tokens.count, &run->plan, error);
+        grid_plan(&run->options, session->model, session->text.count, &run->plan, error);
     if (status != WEIR_OK) return status;
     session->count++;
     if (options->policy != WEIR_DENSE && run->plan.slots > session->after) {
@@ -35,6 +35,7 @@ typedef struct running {
     eval_session *session;
     cli_progress progress;
     weir_error csv_error;
+    eval_source source;
 } running;
 
 weir_status eval_open_csv(eval_session *session, const char *path, weir_error *error) {
@@ -73,15 +74,11 @@ static weir_status run_stream(running *now, weir_stream *stream, eval_run *run, 
         .progress = show_progress,
         .progress_context = now,
     };
-    int32_t *kept = malloc((size_t)(run->plan.sinks + 1) * sizeof *kept);
-    if (kept == NULL) {
-        return weir_error_set(error, WEIR_MEMORY, "no memory for the first tokens");
-    }
-    eval_replace(session, run, kept);
-    weir_status status = weir_eval(stream, session->tokens.items, session->tokens.count, &options,
-                                   &run->result, error);
-    eval_put_back(session, run, kept);
-    free(kept);
+    now->source = (eval_source){.text = &session->text, .replacement = session->replacement};
+    if (session->replacement >= 0) now->source.replaced = run->plan.sinks;
+    weir_status status = weir_eval_from(stream, eval_text_emit, &now->source, session->text.count,
+                                        &options, &run->result, error);
+    if (now->source.error.status != WEIR_OK) *error = now->source.error;
     if (now->csv_error.status != WEIR_OK) {
         *error = now->csv_error;
     }
@@ -118,6 +115,6 @@ void eval_session_free(eval_session *session) {
         free(session->runs[i].bins);
     }
     output_file_close(&session->csv);
-    tokens_free(&session->tokens);
+    eval_text_close(&session->text);
     weir_model_close(session->model);
 }

@@ -3,9 +3,8 @@
 #define WEIR_CLI_EVAL_RUNS_H
 
 #include "common/grid.h"
-#include "common/input.h"
 #include "common/output.h"
-#include "weir/eval.h"
+#include "eval_text.h"
 
 typedef struct eval_arguments {
     cli_value text, tokens, replace_first, nll, json;
@@ -41,7 +40,7 @@ typedef struct eval_run {
 
 typedef struct eval_session {
     weir_model *model;
-    token_list tokens;
+    eval_text text;
     int32_t replacement; /* stands in the place of the sinks; -1: none does */
     eval_run runs[EVAL_RUNS_MAX];
     int count, done;
@@ -62,9 +61,6 @@ void eval_session_free(eval_session *session);
 /* --replace-first: "newline", a token's number, or its text. */
 weir_status eval_find_token(const weir_model *model, const char *text, int32_t *token,
                             weir_error *error);
-/* Put the replacement at indices 0 ... S-1, or back what stood there; [S] are kept in `kept`. */
-void eval_replace(eval_session *session, const eval_run *run, int32_t *kept);
-void eval_put_back(eval_session *session, const eval_run *run, const int32_t *kept);
 
 /* Which figure, and whether it can show these runs; takes the memory for it. */
 weir_status eval_figure_begin(const eval_arguments *arguments, eval_session *session,

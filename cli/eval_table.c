@@ -37,15 +37,10 @@ weir_status eval_print_json(const eval_session *session, const char *model,
         json_array_append_new(runs, run_json(session, i));
     }
     json_t *object = json_pack("{s:o,s:o}", "model", json_word(model), "runs", runs);
-    if (failed != NULL) {
-        json_object_set_new(object, "error",
-                            json_pack("{s:s,s:o}", "status", weir_status_name(failed->status),
-                                      "message", json_word(failed->message)));
-    }
     if (session->replacement >= 0) {
         json_object_set_new(object, "replaced_with", json_integer(session->replacement));
     }
-    return output_json(object, error);
+    return output_json_beside(object, failed, error);
 }
 
 static void print_perplexity(double nll) {
@@ -82,8 +77,8 @@ static void print_run(const eval_session *session, int i, bool parts) {
 
 weir_status eval_print_table(const eval_session *session, const char *text, weir_error *error) {
     char count[WORD_MAX], first[WORD_MAX * 2], beyond[WORD_MAX * 2];
-    bool parts = session->after > 0 && session->after + 1 < session->tokens.count;
-    printf("%s: %s tokens\n", text, word_count(session->tokens.count, count));
+    bool parts = session->after > 0 && session->after + 1 < session->text.count;
+    printf("%s: %s tokens\n", text, word_count(session->text.count, count));
     if (session->replacement >= 0) {
         printf("token %d stands in the place of the sinks\n", session->replacement);
     }

@@ -6,11 +6,12 @@
 #include "common/stream_options.h"
 #include "common/words.h"
 #include "plan_fit.h"
+#include "weir/plot.h"
 
 #define DEFAULT_TOKENS 10000
 
 typedef struct plan_arguments {
-    cli_value tokens, memory, streams, json;
+    cli_value tokens, memory, streams, plot, json;
     retention_arguments retention;
     engine_arguments engine;
 } plan_arguments;
@@ -23,6 +24,8 @@ static const cli_option options[] = {
      .help = "memory for streams, as in 64M: the largest window, and the streams, that fit it"},
     {"--streams", OPTION_COUNT, "N", .at = AT(streams), .range = "[1,1000000000]",
      .help = "streams that share that memory (default 1)"},
+    {"--plot", OPTION_TEXT, "FILE", .at = AT(plot),
+     .help = "draw memory by length of the text, beside a dense cache: FILE.png or FILE.svg"},
     {"--json", OPTION_FLAG, NULL, .at = AT(json), .help = "print one JSON object"},
     {0},
 };
@@ -181,11 +184,17 @@ static int run(cli_call *call, void *given) {
     comparison compared = {0};
     unsigned policy = 1u << arguments->retention.policy.count;
     weir_status status = check_policies(groups, arguments, policy, &error);
+    if (status == WEIR_OK && arguments->plot.given) {
+        status = weir_plot_path_check(arguments->plot.text, &error);
+    }
     if (status == WEIR_OK) {
         status = open_model(call->model, &arguments->engine, true, &model, &error);
     }
     if (status == WEIR_OK) {
         status = work_out(arguments, model, &compared, &error);
+    }
+    if (status == WEIR_OK && arguments->plot.given) {
+        status = plan_draw(model, &compared.plan, compared.tokens, arguments->plot.text, &error);
     }
     if (status == WEIR_OK) {
         status = call->json ? print_json(call, &compared, &error) : print_text(&compared, &error);

@@ -1,10 +1,14 @@
 /*
- * A larger window never takes fewer bytes, so the largest that fits is found by halving.
+ * From SMALL tokens on a larger window never takes fewer bytes, so the largest that fits is found
+ * by halving. Below, recompute holds several windows side by side, fewer of the larger ones: there
+ * every size is tried.
  */
 #include "plan_fit.h"
 
 /* A dense cache beyond the trained context ends somewhere: here, when the memory is not smaller. */
 #define MOST_TOKENS ((int64_t)1 << 40)
+
+#define SMALL 128
 
 typedef struct fitting {
     const weir_model *model;
@@ -29,19 +33,29 @@ weir_status plan_largest(const weir_model *model, const weir_stream_options *opt
                          int64_t memory, int64_t streams, weir_plan *out, weir_error *error) {
     fitting now = {model, *options, memory / streams};
     weir_plan tried;
+    bool beyond = options->policy == WEIR_DENSE && options->beyond;
     set_window(&now.options, 1);
     weir_status status = weir_stream_plan(model, &now.options, out, error);
     if (status != WEIR_OK) {
         return status;
     }
-    if (out->reserved_bytes > now.each) {
-        return weir_error_set(error, WEIR_LIMIT,
-                              "--memory %lld is too little: even with a window of 1 a stream takes "
-                              "%lld bytes: raise it, or lower --chunk",
-                              (long long)memory, (long long)out->reserved_bytes);
+    int64_t most = weir_model_get_info(model)->trained_context - out->sinks;
+    int64_t good = beyond || most > SMALL ? SMALL : most;
+    weir_plan least = *out;
+    while (good > 0 && !fits(&now, good, out)) {
+        least = out->reserved_bytes < least.reserved_bytes ? *out : least;
+        good--;
     }
-    bool beyond = options->policy == WEIR_DENSE && options->beyond;
-    int64_t good = 1, most = weir_model_get_info(model)->trained_context - out->sinks;
+    if (good == 0) {
+        return weir_error_set(error, WEIR_LIMIT,
+                              "--memory %lld is too little: even with a window of %lld a stream "
+                              "takes %lld bytes: raise it, or lower --chunk",
+                              (long long)memory, (long long)least.window,
+                              (long long)least.reserved_bytes);
+    }
+    if (good < SMALL) {
+        return WEIR_OK;
+    }
     int64_t bad = (beyond ? (now.each < MOST_TOKENS ? now.each : MOST_TOKENS) : most) + 1;
     while (bad - good > 1) {
         int64_t middle = good + (bad - good) / 2;

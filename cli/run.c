@@ -22,6 +22,8 @@ static const cli_option options[] = {
      .help = "stop making text after N seconds"},
     {"--stop-at-end", OPTION_FLAG, NULL, .at = AT(stop_at_end),
      .help = "with -n -1: stop when the model ends its text, as other -n do"},
+    {"--lookup", OPTION_COUNT, "N", .at = AT(lookup), .range = LOOKUP_RANGE,
+     .policies = LOOKUP_POLICIES, .help = LOOKUP_HELP},
     {"--stats", OPTION_COUNT, "N", .at = AT(stats), .range = "[1,inf)",
      .help = "every N tokens made, a line on stderr: forgotten, memory, speed, last words"},
     {"--json", OPTION_FLAG, NULL, .at = AT(json),
@@ -99,7 +101,16 @@ static weir_status check(const run_arguments *arguments, weir_error *error) {
                               "-n -1 never ends, but --policy dense holds only so much: choose "
                               "--policy sink, or give -n N");
     }
+    if (arguments->lookup.given && arguments->n.given && arguments->n.count == 0 &&
+        !arguments->ask.given) {
+        return weir_error_set(
+            error, WEIR_USAGE,
+            "--lookup does not apply with -n 0, which makes no text: leave it out");
+    }
     weir_status status = check_questions(arguments, error);
+    if (status == WEIR_OK) {
+        status = lookup_check(&arguments->lookup, &arguments->engine, error);
+    }
     if (status == WEIR_OK) {
         status = sampling_check(&arguments->sampling, error);
     }
@@ -221,6 +232,7 @@ static weir_status generate_text(run_session *session, weir_error *error) {
     generate.stop_at_end = generate.tokens >= 0 || arguments->stop_at_end.given;
     generate.stop = arguments->sampling.stop.items;
     generate.stop_count = arguments->sampling.stop.given;
+    generate.lookup = (int)arguments->lookup.count;
     if (generate.tokens == 0) {
         return WEIR_OK;
     }

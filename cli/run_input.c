@@ -35,6 +35,7 @@ static weir_status ask_fork(run_session *session, weir_stream *fork, answering *
     generate.tokens = arguments->answer.given ? arguments->answer.count : ANSWER_TOKENS;
     generate.stop = arguments->sampling.stop.items;
     generate.stop_count = arguments->sampling.stop.given;
+    generate.lookup = (int)arguments->lookup.count;
     weir_status status = weir_stream_feed_text(fork, question, strlen(question), error);
     if (status == WEIR_OK) {
         status = weir_stream_generate(fork, &generate, take_answer, answer, NULL, error);

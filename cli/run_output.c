@@ -162,12 +162,20 @@ static json_t *summary_json(const run_session *session, weir_status status) {
         (json_int_t)state.evicted, "reason", reason_name(session, status));
 }
 
+static void add_lookup(const run_session *session, json_t *summary) {
+    if (session->arguments->lookup.given) {
+        json_object_set_new(summary, "drafted", json_integer(session->made.drafted));
+        json_object_set_new(summary, "accepted", json_integer(session->made.accepted));
+    }
+}
+
 static weir_status print_summary(const run_session *session, weir_status status,
                                  weir_error *error) {
     json_t *object = summary_json(session, status);
     if (object == NULL) {
         return output_json(NULL, error);
     }
+    add_lookup(session, object);
     if (run_json_lines(session) && session->arguments->n.count < 0) {
         json_object_set_new(object, "generated", json_integer(session->made.tokens));
         return output_json(object, error);
@@ -181,7 +189,18 @@ static weir_status print_summary(const run_session *session, weir_status status,
     return output_json(object, error);
 }
 
+/* The last line of --stats. */
+static void print_lookup(run_session *session) {
+    char a[WORD_MAX], b[WORD_MAX];
+    if (session->arguments->stats.given && session->arguments->lookup.count > 0) {
+        end_terminal_line(session);
+        fprintf(stderr, "looked back: %s tokens drafted, %s of them right\n",
+                word_count(session->made.drafted, a), word_count(session->made.accepted, b));
+    }
+}
+
 weir_status run_finish_output(run_session *session, weir_status status, weir_error *error) {
+    print_lookup(session);
     if (session->call->json) {
         bool good = status == WEIR_OK || status == WEIR_CANCELLED;
         return good ? print_summary(session, status, error) : WEIR_OK;

@@ -20,7 +20,7 @@ typedef struct run_arguments {
     cli_value prompt, file, system, n, seconds, stop_at_end;
     cli_value pin, evict, save, load;
     cli_value ask, every, answer;
-    cli_value stats, json;
+    cli_value lookup, stats, json;
     retention_arguments retention;
     engine_arguments engine;
     sampling_arguments sampling;

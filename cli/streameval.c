@@ -149,23 +149,18 @@ static weir_status write_files(const streameval_arguments *arguments,
     return status;
 }
 
-/* After an interruption the object holds what there is, and the error too. */
-static int interrupted_json(const cli_call *call, const streameval_session *session,
-                            const weir_error *error) {
-    json_t *object = streameval_json(session, call->model);
-    json_object_set_new(object, "error",
-                        json_pack("{s:s,s:s}", "status", weir_status_name(error->status), "message",
-                                  error->message));
-    weir_error unsaid = {0};
-    cli_call words = *call;
-    words.json = false;
-    int exit_status = report(&words, error);
-    return output_json(object, &unsaid) == WEIR_OK ? exit_status : report(&words, &unsaid);
+/* What has been measured is shown, also when the work was stopped or a file could not be written.
+ * With --json an error then stands beside it, in the same object. */
+static int show(const cli_call *call, const streameval_session *session, const weir_error *failed) {
+    weir_error unshown = {0};
+    weir_status status = call->json ? streameval_print_json(session, call->model, failed, &unshown)
+                                    : streameval_print_table(session, &unshown);
+    return report_beside(call, failed, status == WEIR_OK ? NULL : &unshown);
 }
 
 static int run(cli_call *call, void *given) {
     const streameval_arguments *arguments = given;
-    weir_error error = {0}, unsaid = {0};
+    weir_error error = {0};
     streameval_session *session = calloc(1, sizeof *session);
     if (session == NULL) {
         weir_error_set(&error, WEIR_MEMORY, "no memory for an evaluation");
@@ -177,23 +172,13 @@ static int run(cli_call *call, void *given) {
         interrupt_catch(false);
         status = evaluate(session, &error);
     }
-    bool some = session->result.all.asked > 0 && status == WEIR_CANCELLED;
-    if (!call->json && (status == WEIR_OK || some) &&
-        streameval_print_table(session, &unsaid) != WEIR_OK) {
-        status = unsaid.status;
-        error = unsaid;
-    }
     if (status == WEIR_OK) {
         status = write_files(arguments, session, &error);
     }
-    if (call->json && status == WEIR_OK) {
-        status = output_json(streameval_json(session, call->model), &error);
-    }
-    int exit_status = EXIT_DONE;
-    if (status != WEIR_OK) {
-        exit_status =
-            call->json && some ? interrupted_json(call, session, &error) : report(call, &error);
-    }
+    bool some = session->result.all.asked > 0;
+    int exit_status = status == WEIR_OK || some
+                          ? show(call, session, status == WEIR_OK ? NULL : &error)
+                          : report(call, &error);
     weir_model_close(session->model);
     free(session);
     return exit_status;

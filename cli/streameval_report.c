@@ -133,23 +133,26 @@ static json_t *distance_json(const weir_streameval_distance *distance) {
     return object;
 }
 
-json_t *streameval_json(const streameval_session *session, const char *model) {
+weir_status streameval_print_json(const streameval_session *session, const char *model,
+                                  const weir_error *failed, weir_error *error) {
     const weir_streameval_result *result = &session->result;
     const weir_plan *plan = &session->plan;
     json_t *distances = json_array();
     for (int i = 0; i < result->count; i++) {
         json_array_append_new(distances, distance_json(&result->distances[i]));
     }
-    return json_pack("{s:o,s:s,s:s,s:I,s:I,s:I,s:I,s:I,s:f,s:o,s:o,s:o,s:o,s:s,s:f}", "model",
-                     json_word(model), "task", session->options.needle ? "needle" : "streameval",
-                     "policy", policy_name(plan->policy), "sinks", (json_int_t)plan->sinks,
-                     "window", (json_int_t)plan->window, "seed", (json_int_t)session->options.seed,
-                     "lines", (json_int_t)result->lines, "tokens", (json_int_t)result->tokens,
-                     "chance", WEIR_STREAMEVAL_CHANCE, "distances", distances, "inside",
-                     score_json(result->at[WEIR_STREAMEVAL_INSIDE]), "border",
-                     score_json(result->at[WEIR_STREAMEVAL_BORDER]), "outside",
-                     score_json(result->at[WEIR_STREAMEVAL_OUTSIDE]), "meaning",
-                     streameval_meaning(result), "seconds", result->seconds);
+    json_t *object =
+        json_pack("{s:o,s:s,s:s,s:I,s:I,s:I,s:I,s:I,s:f,s:o,s:o,s:o,s:o,s:s,s:f}", "model",
+                  json_word(model), "task", session->options.needle ? "needle" : "streameval",
+                  "policy", policy_name(plan->policy), "sinks", (json_int_t)plan->sinks, "window",
+                  (json_int_t)plan->window, "seed", (json_int_t)session->options.seed, "lines",
+                  (json_int_t)result->lines, "tokens", (json_int_t)result->tokens, "chance",
+                  WEIR_STREAMEVAL_CHANCE, "distances", distances, "inside",
+                  score_json(result->at[WEIR_STREAMEVAL_INSIDE]), "border",
+                  score_json(result->at[WEIR_STREAMEVAL_BORDER]), "outside",
+                  score_json(result->at[WEIR_STREAMEVAL_OUTSIDE]), "meaning",
+                  streameval_meaning(result), "seconds", result->seconds);
+    return output_json_beside(object, failed, error);
 }
 
 static weir_status write_row(output_file *file, const weir_streameval_distance *distance,
@@ -191,7 +194,7 @@ weir_status streameval_write_csv(const streameval_session *session, const char *
 /* Accuracy by distance in percent, nearest first: points are joined in their order. */
 typedef struct curve {
     double x[WEIR_STREAMEVAL_DISTANCES], y[WEIR_STREAMEVAL_DISTANCES];
-    double half[WEIR_STREAMEVAL_DISTANCES]; /* of the interval */
+    double above[WEIR_STREAMEVAL_DISTANCES], below[WEIR_STREAMEVAL_DISTANCES]; /* of the interval */
     size_t count;
 } curve;
 
@@ -202,11 +205,13 @@ static void add_point(curve *to, const weir_streameval_distance *distance) {
     for (; at > 0 && to->x[at - 1] > distance->tokens; at--) {
         to->x[at] = to->x[at - 1];
         to->y[at] = to->y[at - 1];
-        to->half[at] = to->half[at - 1];
+        to->above[at] = to->above[at - 1];
+        to->below[at] = to->below[at - 1];
     }
     to->x[at] = distance->tokens;
     to->y[at] = 100 * share(distance->all);
-    to->half[at] = 50 * (high - low);
+    to->above[at] = fmax(0, 100 * high - to->y[at]);
+    to->below[at] = fmax(0, to->y[at] - 100 * low);
 }
 
 weir_status streameval_draw(const streameval_session *session, const char *path,
@@ -220,8 +225,11 @@ weir_status streameval_draw(const streameval_session *session, const char *path,
              session->options.needle ? "Needle" : "StreamEval", policy_name(session->plan.policy),
              (long long)session->plan.sinks, (long long)session->plan.window);
     snprintf(label, sizeof label, "window %lld", (long long)session->plan.window);
-    const weir_plot_series series = {
-        .x = points.x, .y = points.y, .error = points.half, .count = points.count};
+    const weir_plot_series series = {.x = points.x,
+                                     .y = points.y,
+                                     .error = points.above,
+                                     .error_below = points.below,
+                                     .count = points.count};
     const weir_plot_marker markers[] = {
         {.label = label, .at = (double)session->plan.window},
         {.label = "chance", .at = 100 * WEIR_STREAMEVAL_CHANCE, .on_y = true},
@@ -229,7 +237,7 @@ weir_status streameval_draw(const streameval_session *session, const char *path,
     const weir_plot_lines figure = {
         .title = title,
         .x = {.label = "distance (tokens)", .scale = WEIR_PLOT_LOG2},
-        .y = {.label = "right answers (%), width of the 95% interval", .from = -4, .to = 104},
+        .y = {.label = "right answers (%), with 95% intervals", .from = -4, .to = 104},
         .series = &series,
         .series_count = 1,
         .markers = markers,

@@ -29,8 +29,9 @@ typedef struct streameval_session {
 const char *streameval_meaning(const weir_streameval_result *result);
 
 weir_status streameval_print_table(const streameval_session *session, weir_error *error);
-/* The object of --json; NULL: no memory. */
-json_t *streameval_json(const streameval_session *session, const char *model);
+/* `failed`: why not all is there, or NULL. */
+weir_status streameval_print_json(const streameval_session *session, const char *model,
+                                  const weir_error *failed, weir_error *error);
 weir_status streameval_write_csv(const streameval_session *session, const char *path,
                                  weir_error *error);
 weir_status streameval_draw(const streameval_session *session, const char *path, weir_error *error);

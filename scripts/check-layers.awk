@@ -16,6 +16,7 @@ BEGIN {
     public_home["observe"] = "model"
     public_home["streameval"] = "eval"
     public_home["machine"] = "eval"
+    public_home["batch"] = "stream"
     public_home["weir"] = "stream" # the engine as a whole
 }
 

@@ -45,6 +45,15 @@ weir_status output_json(json_t *value, weir_error *error) {
     return status;
 }
 
+weir_status output_json_beside(json_t *object, const weir_error *failed, weir_error *error) {
+    if (failed != NULL) {
+        json_object_set_new(object, "error",
+                            json_pack("{s:s,s:o}", "status", weir_status_name(failed->status),
+                                      "message", json_word(failed->message)));
+    }
+    return output_json(object, error);
+}
+
 /* Bytes of the well-formed UTF-8 character at `text`, or 0 (Unicode, table 3-7). */
 static size_t character(const unsigned char *text, size_t size) {
     unsigned char first = text[0];

@@ -21,6 +21,9 @@ weir_status output_flush(weir_error *error);
 /* One JSON value and a newline on standard output; `value` is given back. */
 weir_status output_json(json_t *value, weir_error *error);
 
+/* The same with an "error" beside what the object holds; `failed` NULL: without. */
+weir_status output_json_beside(json_t *object, const weir_error *failed, weir_error *error);
+
 /* Strings from anywhere: bytes that are no UTF-8 become U+FFFD. */
 json_t *json_text(const char *text, size_t size);
 json_t *json_word(const char *text); /* the same, NUL-terminated */

@@ -173,6 +173,16 @@ void engine_apply(const engine_arguments *from, weir_stream_options *to) {
     to->threads = (int32_t)from->threads.count;
 }
 
+weir_status lookup_check(const cli_value *lookup, const engine_arguments *engine,
+                         weir_error *error) {
+    if (lookup->count > 0 && engine->chunk.given && engine->chunk.count == 1) {
+        return weir_error_set(error, WEIR_USAGE,
+                              "--lookup does not apply with --chunk 1: a draft is computed in one "
+                              "chunk with the token before it");
+    }
+    return WEIR_OK;
+}
+
 static void show_packing(void *context, int64_t done, int64_t total) {
     progress_show(context, done >> 20, total >> 20, "MiB");
 }

@@ -18,6 +18,13 @@
 #define ONLY_DENSE (1u << WEIR_DENSE)
 #define ONLY_EVICTING (1u << WEIR_SINK | 1u << WEIR_WINDOW)
 
+/* `--lookup N` of the commands that make text. */
+#define LOOKUP_POLICIES (ONLY_EVICTING | ONLY_DENSE)
+#define LOOKUP_RANGE "[0,31]"
+#define LOOKUP_HELP                                                                                \
+    "draft up to N tokens from what was said before: faster where text repeats, same text"
+_Static_assert(WEIR_MAX_LOOKUP == 31, "LOOKUP_RANGE is another");
+
 /* What a token may attend. */
 typedef struct retention_arguments {
     cli_value policy, sinks, window, cache, context, beyond;
@@ -53,6 +60,9 @@ weir_status dense_length(weir_stream_options *options, const weir_model *model, 
 weir_status keep_first(weir_stream_options *options, const weir_model *model, const char *system,
                        int64_t pin, weir_error *error);
 void engine_apply(const engine_arguments *from, weir_stream_options *to);
+/* Drafts need chunks of more than one token. */
+weir_status lookup_check(const cli_value *lookup, const engine_arguments *engine,
+                         weir_error *error);
 
 /* `engine` may be NULL: no option for the CPU. */
 weir_status open_model(const char *path, const engine_arguments *engine, bool metadata_only,

@@ -7,6 +7,7 @@
 #ifndef WEIR_EVAL_H
 #define WEIR_EVAL_H
 
+#include "weir/model.h"
 #include "weir/stream.h"
 
 #ifdef __cplusplus
@@ -44,6 +45,17 @@ typedef struct weir_eval_options {
 WEIR_API weir_status weir_eval(weir_stream *stream, const int32_t *tokens, int64_t count,
                                const weir_eval_options *options, weir_eval_result *out,
                                weir_error *error);
+
+/* Makes the tokens of a text: calls `emit` with them in order, in pieces of any size, and passes on
+ * what that returns. */
+typedef weir_status (*weir_eval_source)(void *source_context, weir_token_fn emit, void *context);
+
+/* The same for tokens that need not lie in memory all at once; the figures are the same to the last
+ * bit. `total`: how many there will be, for the progress. A failure of the source is passed on. */
+WEIR_API weir_status weir_eval_from(weir_stream *stream, weir_eval_source source,
+                                    void *source_context, int64_t total,
+                                    const weir_eval_options *options, weir_eval_result *out,
+                                    weir_error *error);
 
 #ifdef __cplusplus
 }

@@ -107,6 +107,10 @@ WEIR_API weir_status weir_model_tokenize(const weir_model *model, const char *te
 WEIR_API size_t weir_model_token_piece(const weir_model *model, int32_t token, char *out,
                                        size_t capacity);
 
+/* -ln softmax(logits)[token] in nats, of logits [vocabulary] and a token in it: how surprising the
+ * token is. Right to about 3e-7. NaN when a logit is, or when all are -infinity. */
+WEIR_API double weir_model_nll(const weir_model *model, const float *logits, int32_t token);
+
 #ifdef __cplusplus
 }
 #endif

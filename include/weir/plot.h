@@ -74,7 +74,8 @@ typedef struct weir_plot_series {
     const char *label;   /* in the legend; NULL: not there */
     const double *x, *y; /* [count]; points are joined in this order; x NULL: 0, 1, 2, … */
     const double
-        *error; /* [count] half an error bar, in units of y, for up to 60 points; may be NULL */
+        *error; /* [count] half an error bar, in units of y; up to 60 points; may be NULL */
+    const double *error_below; /* [count] the half below y where it is another; may be NULL */
     size_t count;
     weir_plot_reduce reduce;
 } weir_plot_series;

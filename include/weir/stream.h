@@ -138,12 +138,27 @@ WEIR_API weir_status weir_stream_next(weir_stream *stream, int32_t *token, weir_
  * Text that was held back as the possible beginning of a stop string comes last, with token -1. */
 typedef bool (*weir_text_fn)(void *context, int32_t token, const char *text, size_t size);
 
+#define WEIR_MAX_LOOKUP 31
+
 typedef struct weir_generate {
     int64_t tokens;   /* at most so many; -1: endlessly */
     bool stop_at_end; /* stop when the model ends its text (the end token is fed, not shown) */
     const char *const *stop; /* strings that end the text; NULL: none. They are not shown */
     int stop_count;
+    int lookup; /* look back: tokens of a draft at most, 0 ... WEIR_MAX_LOOKUP; 0: none */
 } weir_generate;
+
+/*
+ * Looking back (prompt lookup). Where the text repeats something that the stream still remembers
+ * (code, a log, a quotation), what followed then is a draft of what follows now. It is computed in
+ * one chunk together with the token at hand, cheaper than token by token, and of it is kept what
+ * the sampler draws. Tokens, text, callbacks and every bit of the stream are those without it, for
+ * any sampling; only the time differs. It is measured as it runs: while drafts lose time, none is
+ * made for a while.
+ *
+ * A draft is also no longer than the stream's chunk - 1, and none is made while a
+ * weir_stream_observe() function would see rows in vain. The recompute policy refuses it.
+ */
 
 /* No limit of its own: tokens 0, stop_at_end true. */
 WEIR_API weir_generate weir_generate_default(void);
@@ -158,6 +173,8 @@ typedef enum weir_stop_reason {
 typedef struct weir_generated {
     int64_t tokens; /* made and fed, the end token included */
     weir_stop_reason reason;
+    int64_t drafted;  /* tokens proposed by looking back. How many depends on time as well */
+    int64_t accepted; /* of them, drawn: not computed one by one */
 } weir_generated;
 
 /* Flush, then draw and feed tokens, handing over text as it is made. `result` may be NULL; it is

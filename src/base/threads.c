@@ -9,13 +9,18 @@
  * A thread claims a run by lowering the word with compare-and-swap. The number makes the swap fail
  * when the loop it read of has ended, so a thread that comes late does nothing and nobody waits for
  * it; and the caller returns only when every claimed run is finished, so whoever holds a claim may
- * read the loop's fields. Idle workers watch the word for some microseconds, then sleep.
+ * read the loop's fields. Idle workers watch the word for a while, then sleep: in a token loop that
+ * is under way nobody makes a system call.
+ *
+ * On a machine that others use too, a worker may lose its processor in the middle of a run, and the
+ * caller waits for a time slice of the system's, many loops long. So the caller keeps an account of
+ * what its loops took and of what they would have taken it alone; while company does not pay it
+ * computes alone, and tries again from time to time.
  */
 #include "base/threads.h"
 
 #include <assert.h>
 #include <pthread.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -25,11 +30,31 @@
 
 enum { MAX_THREADS = 256, RELAX_BATCH = 32 };
 
-/* Longer than the serial work between two loops of a token, too short to be felt when idle. */
-static const double spin_seconds = 50e-6;
-/* From here on a watcher lets others run: on a busy machine the thread it waits for may be waiting
- * for this very CPU. */
-static const double polite_seconds = 5e-6;
+/* Idle workers watch so long: longer than what a token does between two loops, too short to be felt
+ * when nothing comes. */
+static const double idle_seconds = 1e-3;
+/* The caller watches so long for the last runs of others, then gives up its processor: whoever has
+ * the run may be waiting for this very one. */
+static const double wait_seconds = 100e-6;
+/* Whoever loses the processor for so long while watching knows that others want it; then nobody
+ * watches longer than `polite_seconds`, for so long. Sleepers are woken with a turn to come; who
+ * burns his slice watching is interrupted when there is work. */
+static const double gap_seconds = 50e-6;
+static const double polite_seconds = 50e-6;
+static const double crowd_seconds = 0.1;
+/* Company is judged after so many seconds of loops, or when it has lost so many. */
+static const double trial_seconds = 4e-3;
+static const double loss_seconds = 1e-3;
+/* A spell alone is so many times as long as what was lost: so trials cost three parts in a hundred
+ * at most, and one interruption is soon forgotten. */
+static const double spell_of_loss = 32.0;
+
+/* The caller's account since the last judgement. */
+typedef struct account {
+    double together;    /* seconds that loops took */
+    double alone;       /* that the caller would have needed for them by itself */
+    double alone_until; /* on the clock: compute alone before */
+} account;
 
 typedef struct worker {
     pthread_t thread;
@@ -52,6 +77,8 @@ struct wr_threads {
     uint32_t runs;
     _Atomic uint64_t claim;
     _Atomic uint32_t unfinished; /* runs of this loop not finished yet */
+    account account;             /* of whose turn it is */
+    _Atomic double crowded;      /* on the clock: others want the processors until then */
 
     pthread_mutex_t lock; /* for sleeping only */
     pthread_cond_t work;  /* there are runs to claim, or it is time to stop */
@@ -100,6 +127,30 @@ static void work_until_none_left(wr_threads *pool, int worker_number) {
     }
 }
 
+/* What the caller's part of a loop took, interruptions left out. */
+typedef struct measured {
+    int64_t runs;
+    double seconds;
+    double end; /* on the clock */
+} measured;
+
+/* The same for the caller. No run counts for more than four times the shortest before: it was
+ * interrupted. */
+static measured work_and_measure(wr_threads *pool, double start) {
+    measured own = {.end = start};
+    double shortest = 0.0;
+    for (uint32_t run; claim_run(pool, &run); own.runs++) {
+        compute_run(pool, run, 0);
+        finish_run(pool);
+        double end = wr_clock_seconds();
+        double spent = end - own.end;
+        own.end = end;
+        if (own.runs == 0 || spent < shortest) shortest = spent;
+        own.seconds += spent < 4 * shortest ? spent : 4 * shortest;
+    }
+    return own;
+}
+
 static bool has_work(wr_threads *pool) {
     return runs_left(atomic_load(&pool->claim)) > 0 || atomic_load(&pool->stop);
 }
@@ -107,19 +158,25 @@ static bool has_work(wr_threads *pool) {
 static bool all_finished(wr_threads *pool) { return atomic_load(&pool->unfinished) == 0; }
 
 /* Watch for `ready` a little while; true when it came. */
-static bool spin_for(wr_threads *pool, bool (*ready)(wr_threads *)) {
+static bool watch(wr_threads *pool, bool (*ready)(wr_threads *), double seconds) {
     if (ready(pool)) return true;
     if (!pool->spin) return false;
     double start = wr_clock_seconds();
-    double spent = 0.0;
-    while (spent < spin_seconds) {
-        if (spent > polite_seconds) sched_yield();
+    double now = start;
+    bool crowded = now < atomic_load_explicit(&pool->crowded, memory_order_relaxed);
+    if (crowded && seconds > polite_seconds) seconds = polite_seconds;
+    do {
         for (int i = 0; i < RELAX_BATCH; i++) {
             wr_cpu_relax();
             if (ready(pool)) return true;
         }
-        spent = wr_clock_seconds() - start;
-    }
+        double before = now;
+        now = wr_clock_seconds();
+        if (now - before > gap_seconds) {
+            atomic_store_explicit(&pool->crowded, now + crowd_seconds, memory_order_relaxed);
+            return ready(pool);
+        }
+    } while (now - start < seconds);
     return false;
 }
 
@@ -141,7 +198,7 @@ static void wake_workers(wr_threads *pool) {
 }
 
 static void wait_until_finished(wr_threads *pool) {
-    if (spin_for(pool, all_finished)) return;
+    if (watch(pool, all_finished, wait_seconds)) return;
     pthread_mutex_lock(&pool->lock);
     atomic_store(&pool->waiting, true);
     while (!all_finished(pool)) pthread_cond_wait(&pool->done, &pool->lock);
@@ -154,9 +211,31 @@ static void *worker_main(void *argument) {
     wr_threads *pool = self->pool;
     while (!atomic_load(&pool->stop)) {
         work_until_none_left(pool, self->number);
-        if (!spin_for(pool, has_work)) sleep_until_work(pool);
+        if (!watch(pool, has_work, idle_seconds)) sleep_until_work(pool);
     }
     return NULL;
+}
+
+/* Note a loop of `runs` and `seconds`, of which the caller did its own. Its interruptions count
+ * against company: it may be a worker that takes its processor. */
+static void judge(account *a, measured own, uint32_t runs, double seconds, double now) {
+    a->together += seconds;
+    a->alone += own.runs > 0 ? own.seconds / (double)own.runs * (double)runs : seconds;
+    double loss = a->together - a->alone;
+    if (loss < loss_seconds && a->together < trial_seconds) return;
+    if (loss > 0.0) a->alone_until = now + spell_of_loss * loss;
+    a->together = a->alone = 0.0;
+}
+
+static void run_together(wr_threads *threads, uint32_t runs, double start) {
+    atomic_store(&threads->unfinished, runs);
+    uint64_t loop = (atomic_load(&threads->claim) >> 32) + 1;
+    atomic_store(&threads->claim, loop << 32 | runs);
+    wake_workers(threads);
+    measured own = work_and_measure(threads, start);
+    wait_until_finished(threads);
+    double end = wr_clock_seconds();
+    judge(&threads->account, own, runs, end - start, end);
 }
 
 void wr_threads_run(wr_threads *threads, int64_t items, int64_t grain, wr_task task,
@@ -172,16 +251,12 @@ void wr_threads_run(wr_threads *threads, int64_t items, int64_t grain, wr_task t
     threads->items = items;
     threads->grain = grain;
     threads->runs = runs;
-    if (runs < 2 || threads->count == 1) {
+    bool several = runs > 1 && threads->count > 1;
+    double start = several ? wr_clock_seconds() : 0.0;
+    if (several && start >= threads->account.alone_until)
+        run_together(threads, runs, start);
+    else
         for (uint32_t run = 0; run < runs; run++) compute_run(threads, run, 0);
-    } else {
-        atomic_store(&threads->unfinished, runs);
-        uint64_t loop = (atomic_load(&threads->claim) >> 32) + 1;
-        atomic_store(&threads->claim, loop << 32 | runs);
-        wake_workers(threads);
-        work_until_none_left(threads, 0);
-        wait_until_finished(threads);
-    }
     pthread_mutex_unlock(&threads->turn);
 }
 

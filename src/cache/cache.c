@@ -1,5 +1,6 @@
 /* The cache's memory, its writing and its views: see cache.h. */
 #include <assert.h>
+#include <string.h>
 
 #include "cache/cache_private.h"
 
@@ -123,7 +124,9 @@ static void lay_groups(wr_arena *arena, wr_cache *cache, const wr_cache_options 
 wr_cache *wr_cache_layout(wr_arena *arena, const wr_cache_options *options) {
     const wr_cache_shape *shape = &options->shape;
     int32_t group_count = wr_cache_count_groups(shape);
-    int64_t starts = options->by_message ? options->recent + options->chunk : 0;
+    /* For every token in the ring, also when a whole chunk is prepared and not committed. */
+    int64_t starts =
+        options->by_message ? options->recent + 2 * (options->chunk + WR_PAGE_TOKENS) : 0;
     wr_cache *cache = wr_arena_take(arena, 1, sizeof *cache);
     wr_cache_group *groups = wr_arena_take(arena, (size_t)group_count, sizeof *groups);
     int32_t *group_of = wr_arena_take(arena, (size_t)shape->layers, sizeof *group_of);
@@ -330,11 +333,29 @@ void wr_cache_commit(wr_cache *cache, int64_t count, int64_t *first, int64_t *en
     cache->first = cache->firsts[count - 1];
     *end = wr_max(cache->first, *first);
     cache->length += count;
-    cache->prepared = 0;
+    cache->prepared -= count;
+    memmove(cache->firsts, cache->firsts + count, (size_t)cache->prepared * sizeof *cache->firsts);
     cache->border_pending = false;
 }
 
-void wr_cache_border(wr_cache *cache) { cache->border_pending = true; }
+int64_t wr_cache_prepared(const wr_cache *cache) { return cache->prepared; }
+
+int64_t wr_cache_room_ahead(const wr_cache *cache, int64_t count) {
+    int64_t last = wr_page_of(cache->length + count - 1);
+    for (int64_t p = wr_page_of(cache->length) + 1; p <= last; p++)
+        for (int32_t g = 0; g < cache->group_count; g++) {
+            const wr_cache_group *group = &cache->groups[g];
+            int64_t old = group->numbers[p % group->ring_pages];
+            if (old >= 0 && old < p) return p * WR_PAGE_TOKENS - cache->length;
+        }
+    return count;
+}
+
+void wr_cache_border(wr_cache *cache) {
+    cache->border_pending = true;
+    cache->prepared = 0; /* for other messages than these */
+}
+
 bool wr_cache_border_pending(const wr_cache *cache) { return cache->border_pending; }
 
 /* --- Views ------------------------------------------------------------------------------------ */

@@ -20,7 +20,8 @@
  * only min(W, L) recent tokens, and sees key j only where also c(t) - c(j) < L.
  *
  * Writing is in two steps, so that a failed or cancelled chunk leaves no trace: prepare() makes the
- * rows of the next tokens writable, commit() makes them part of the stream.
+ * rows of the next tokens writable, commit() makes them part of the stream: all of them, or some
+ * and later the next ones, or never the rest.
  */
 #ifndef WR_CACHE_H
 #define WR_CACHE_H
@@ -75,6 +76,11 @@ int64_t wr_cache_first(const wr_cache *cache);  /* b of the last committed token
 
 /* Make rows for the next `count` <= chunk tokens writable. Never fails after opening. */
 void wr_cache_prepare(wr_cache *cache, int64_t count);
+/* Rows that are prepared and not committed. 0 after anything else has changed the cache. */
+int64_t wr_cache_prepared(const wr_cache *cache);
+/* How many of the next `count` tokens can be prepared with no more old tokens lost than preparing
+ * one would: if they are never committed, a rewind reaches as far as if they had not been there. */
+int64_t wr_cache_room_ahead(const wr_cache *cache, int64_t count);
 /* Where layer's keys and values of KV head 0 for a prepared index lie: the keys of its page and its
  * place among them, its value row, the bytes from one head's to the next head's, and their type. */
 typedef struct wr_cache_row {
@@ -85,8 +91,8 @@ typedef struct wr_cache_row {
     wr_kv_type type;
 } wr_cache_row;
 wr_cache_row wr_cache_row_at(const wr_cache *cache, int32_t layer, int64_t index);
-/* The prepared tokens belong to the stream now. Reports [*first, *end) newly evicted (may be
- * empty). */
+/* The next `count` prepared tokens belong to the stream now. Reports [*first, *end) newly evicted
+ * (may be empty). */
 void wr_cache_commit(wr_cache *cache, int64_t count, int64_t *first, int64_t *end);
 
 /* b(t) for t <= length + prepared - 1. */

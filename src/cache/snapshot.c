@@ -12,7 +12,13 @@ static int64_t saved_starts(const wr_cache *cache) {
     return cache->length - wr_max(cache->starts_resident, 0);
 }
 
-static void save_group(const wr_cache_group *group, wr_writer *writer) {
+/* Whether a slot has tokens of the stream: not those that were only prepared. */
+static bool in_use(const wr_cache *cache, const wr_cache_group *group, int32_t slot) {
+    int64_t number = group->numbers[slot];
+    return number >= 0 && number * WR_PAGE_TOKENS < cache->length;
+}
+
+static void save_group(const wr_cache *cache, const wr_cache_group *group, wr_writer *writer) {
     wr_write_u64(writer, (uint64_t)group->resident);
     wr_write_u64(writer, (uint64_t)group->gap_begin);
     wr_write_u64(writer, (uint64_t)group->gap_end);
@@ -20,10 +26,10 @@ static void save_group(const wr_cache_group *group, wr_writer *writer) {
     for (int32_t i = 0; i < group->pinned_pages; i++)
         wr_write_bytes(writer, group->pinned[i]->data, wr_pool_page_bytes(group->pinned_pool));
     uint32_t used = 0;
-    for (int32_t i = 0; i < group->ring_pages; i++) used += group->numbers[i] >= 0;
+    for (int32_t i = 0; i < group->ring_pages; i++) used += in_use(cache, group, i);
     wr_write_u32(writer, used);
     for (int32_t i = 0; i < group->ring_pages; i++) {
-        if (group->numbers[i] < 0) continue;
+        if (!in_use(cache, group, i)) continue;
         wr_write_u64(writer, (uint64_t)group->numbers[i]);
         wr_write_bytes(writer, group->ring[i]->data, wr_pool_page_bytes(group->recent_pool));
     }
@@ -39,7 +45,7 @@ void wr_cache_save(const wr_cache *cache, wr_writer *writer) {
     for (int64_t t = cache->length - starts; t < cache->length; t++)
         wr_write_u64(writer, (uint64_t)cache->starts[t % cache->starts_capacity]);
     wr_write_u32(writer, (uint32_t)cache->group_count);
-    for (int32_t g = 0; g < cache->group_count; g++) save_group(&cache->groups[g], writer);
+    for (int32_t g = 0; g < cache->group_count; g++) save_group(cache, &cache->groups[g], writer);
 }
 
 static weir_status damaged(weir_error *error, const char *what) {

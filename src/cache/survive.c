@@ -227,6 +227,7 @@ weir_status wr_cache_pin(wr_cache *cache, int64_t pinned, const wr_kernels *kern
     cache->options.pinned = pinned;
     cache->options.recent = slots - pinned;
     cache->first = pinned;
+    cache->prepared = 0;
     return WEIR_OK;
 }
 
@@ -333,4 +334,5 @@ void wr_cache_skip_to(wr_cache *cache, int64_t length) {
     cache->length = length;
     cache->first = length;
     cache->floor = length;
+    cache->prepared = 0;
 }

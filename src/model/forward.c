@@ -321,9 +321,19 @@ static void place_task(void *context, int64_t begin, int64_t end, int worker) {
     }
 }
 
-static void place_segment(wr_forward *f, int32_t segment) {
+/* Tokens of a tile: fewer where threads would idle, as long as vectors stay full. */
+static int64_t choose_tile(const wr_forward *f) {
+    const weir_model *m = f->model;
+    int64_t group = m->heads / m->kv_heads;
+    int64_t wanted = 4 * wr_threads_count(f->threads);
+    int64_t tile = wr_attention_tile((int32_t)group);
+    while (tile > 1 && tile * group > 32 && m->kv_heads * ((f->count + tile - 1) / tile) < wanted)
+        tile = (tile + 1) / 2;
+    return tile;
+}
+
+static void place_segment(wr_forward *f, int32_t segment, int64_t tile) {
     const wr_segment *s = &f->segments[segment];
-    int64_t tile = wr_attention_tile(f->model->heads / f->model->kv_heads);
     for (int32_t g = 0; g < f->groups; g++) {
         wr_cache_view *view = view_at(f, segment, g);
         view->pages = f->pages + (int64_t)(segment * f->groups + g) * f->max_pages;
@@ -334,8 +344,9 @@ static void place_segment(wr_forward *f, int32_t segment) {
 }
 
 static void place_chunk(wr_forward *f) {
+    const int64_t tile = choose_tile(f);
     f->tile_count = 0;
-    for (int32_t i = 0; i < f->segment_count; i++) place_segment(f, i);
+    for (int32_t i = 0; i < f->segment_count; i++) place_segment(f, i, tile);
     run(f, f->count, f->count * (f->model->rotary_dim + 1) * 50, place_task, f);
 }
 
@@ -440,8 +451,9 @@ static void attend_task(void *context, int64_t begin, int64_t end, int worker) {
     }
 }
 
-/* A few tokens and KV heads would leave threads without work: then the heads that share a KV head
- * are divided, though each part reads the keys again. */
+/* Tiles are smaller, down to enough queries for full vectors, where large ones would leave threads
+ * without work. For a few tokens the heads that share a KV head are divided as well, though each
+ * part reads the keys again. */
 static void divide_attention(layer_step *step) {
     const weir_model *m = step->f->model;
     int32_t group = m->heads / m->kv_heads;

@@ -1,6 +1,7 @@
 /* Opening, describing and closing a model: see network.h and weir/model.h. */
 #include "model/network.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -214,4 +215,9 @@ size_t weir_model_token_piece(const weir_model *model, int32_t token, char *out,
     size_t size = piece.size < capacity ? piece.size : capacity;
     if (size > 0) memcpy(out, piece.data, size);
     return size;
+}
+
+double weir_model_nll(const weir_model *model, const float *logits, int32_t token) {
+    assert(token >= 0 && token < model->vocabulary);
+    return model->kernels->log_sum_exp(logits, model->vocabulary) - (double)logits[token];
 }

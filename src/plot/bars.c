@@ -216,9 +216,10 @@ static void draw_bars(bar_chart *chart) {
             box = bar_box(chart, group, series);
             if (!shown) box.top = box.bottom = frame->box.bottom;
             if (shown) wr_plot_rectangle(canvas, box, wr_plot_series_colour(series));
-            if (shown)
-                wr_plot_error_bar(&chart->errors, &frame->y, (box.left + box.right) / 2, value,
-                                  error_at(chart, group, series), fmin(6, chart->bar / 3));
+            double half = error_at(chart, group, series);
+            if (shown && half > 0)
+                wr_plot_error_bar(&chart->errors, &frame->y, (box.left + box.right) / 2,
+                                  value - half, value + half, fmin(6, chart->bar / 3));
             if (chart->show_values) draw_value(chart, group, series, box);
         }
     wr_plot_stroke stroke = {.colour = wr_plot_ink, .width = 1.4};
@@ -289,13 +290,12 @@ static weir_status check(const weir_plot_bars *figure, weir_error *error) {
 }
 
 weir_status weir_plot_bars_save(const weir_plot_bars *figure, const char *path, weir_error *error) {
+    weir_status status = check(figure, error);
+    if (status != WEIR_OK) return status;
     wr_plot_job job = {.title = figure->title,
                        .width = figure->width,
                        .height = figure->height,
                        .draw = draw,
                        .figure = figure};
-    weir_status status = check(figure, error);
-    if (status == WEIR_OK) status = wr_plot_size_check(&job.width, 1000, "width", error);
-    if (status == WEIR_OK) status = wr_plot_size_check(&job.height, 640, "height", error);
-    return status == WEIR_OK ? wr_plot_save(&job, path, error) : status;
+    return wr_plot_save(&job, path, error);
 }

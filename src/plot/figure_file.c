@@ -116,8 +116,18 @@ static bool draw(const wr_plot_job *job, wr_plot_canvas *canvas) {
            cairo_status(canvas->cairo) == CAIRO_STATUS_SUCCESS;
 }
 
-weir_status wr_plot_save(const wr_plot_job *job, const char *path, weir_error *error) {
-    weir_status status = weir_plot_path_check(path, error);
+/* 0 becomes `usual`. */
+static weir_status check_size(int32_t *size, int32_t usual, const char *what, weir_error *error) {
+    if (*size == 0) *size = usual;
+    if (*size >= 400 && *size <= 4096) return WEIR_OK;
+    return weir_error_set(error, WEIR_USAGE, "the %s of a figure is 400 to 4096, not %d", what,
+                          *size);
+}
+
+weir_status wr_plot_save(wr_plot_job *job, const char *path, weir_error *error) {
+    weir_status status = check_size(&job->width, 1000, "width", error);
+    if (status == WEIR_OK) status = check_size(&job->height, 640, "height", error);
+    if (status == WEIR_OK) status = weir_plot_path_check(path, error);
     if (status != WEIR_OK) return status;
     locale_t plain = newlocale(LC_NUMERIC_MASK, "C", (locale_t)0);
     locale_t before = plain != (locale_t)0 ? uselocale(plain) : (locale_t)0;
@@ -134,13 +144,6 @@ weir_status wr_plot_save(const wr_plot_job *job, const char *path, weir_error *e
                                     job->width, job->height);
     wr_plot_canvas_deinit(&canvas);
     return status;
-}
-
-weir_status wr_plot_size_check(int32_t *size, int32_t usual, const char *what, weir_error *error) {
-    if (*size == 0) *size = usual;
-    if (*size >= 400 && *size <= 4096) return WEIR_OK;
-    return weir_error_set(error, WEIR_USAGE, "the %s of a figure is 400 to 4096, not %d", what,
-                          *size);
 }
 
 weir_status wr_plot_axis_check(const weir_plot_axis *axis, const char *name, weir_error *error) {

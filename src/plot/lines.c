@@ -41,10 +41,11 @@ static void measure_data(line_chart *chart) {
             if (fixed && !(at >= figure->x.from && at <= figure->x.to)) continue;
             if (!isfinite(series->y[i]) || !wr_plot_span_add(&x, at)) continue;
             if (!wr_plot_span_add(&y, series->y[i])) continue;
-            if (series->error == NULL || !chart->marked[s] || !(series->error[i] > 0)) continue;
+            double low, high;
+            if (!wr_plot_error_ends(series, i, &low, &high)) continue;
             size_t count = y.not_positive; /* the end of an error bar is not a value */
-            wr_plot_span_add(&y, series->y[i] - series->error[i]);
-            wr_plot_span_add(&y, series->y[i] + series->error[i]);
+            wr_plot_span_add(&y, low);
+            wr_plot_span_add(&y, high);
             y.not_positive = count;
         }
     }
@@ -188,13 +189,12 @@ static weir_status check(const weir_plot_lines *figure, weir_error *error) {
 
 weir_status weir_plot_lines_save(const weir_plot_lines *figure, const char *path,
                                  weir_error *error) {
+    weir_status status = check(figure, error);
+    if (status != WEIR_OK) return status;
     wr_plot_job job = {.title = figure->title,
                        .width = figure->width,
                        .height = figure->height,
                        .draw = draw,
                        .figure = figure};
-    weir_status status = check(figure, error);
-    if (status == WEIR_OK) status = wr_plot_size_check(&job.width, 1000, "width", error);
-    if (status == WEIR_OK) status = wr_plot_size_check(&job.height, 640, "height", error);
-    return status == WEIR_OK ? wr_plot_save(&job, path, error) : status;
+    return wr_plot_save(&job, path, error);
 }

@@ -412,7 +412,5 @@ weir_status weir_plot_maps_save(const weir_plot_maps *figure, const char *path, 
     weir_status status = check(figure, error);
     if (status == WEIR_OK && !choose_size(figure, &job))
         status = weir_error_set(error, WEIR_MEMORY, "not enough memory to draw the heat maps");
-    if (status == WEIR_OK) status = wr_plot_size_check(&job.width, 1000, "width", error);
-    if (status == WEIR_OK) status = wr_plot_size_check(&job.height, 640, "height", error);
     return status == WEIR_OK ? wr_plot_save(&job, path, error) : status;
 }

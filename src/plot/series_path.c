@@ -113,11 +113,11 @@ void wr_plot_series_path(const weir_plot_series *series, const wr_plot_axis *x,
     lift_pen(&work);
 }
 
-void wr_plot_error_bar(wr_plot_path *path, const wr_plot_axis *y, double at, double value,
-                       double error, double reach) {
-    if (!(error > 0) || !wr_plot_scale_shows(y->scale, value + error)) return;
-    double low = wr_plot_scale_shows(y->scale, value - error) ? value - error : y->low;
-    double top = wr_plot_axis_at(y, value + error), bottom = wr_plot_axis_at(y, low);
+void wr_plot_error_bar(wr_plot_path *path, const wr_plot_axis *y, double at, double low,
+                       double high, double reach) {
+    if (!(high > low) || !wr_plot_scale_shows(y->scale, high)) return;
+    double top = wr_plot_axis_at(y, high);
+    double bottom = wr_plot_axis_at(y, wr_plot_scale_shows(y->scale, low) ? low : y->low);
     wr_plot_path_gap(path);
     wr_plot_path_add(path, at - reach, top);
     wr_plot_path_add(path, at + reach, top);
@@ -129,13 +129,21 @@ void wr_plot_error_bar(wr_plot_path *path, const wr_plot_axis *y, double at, dou
     wr_plot_path_add(path, at + reach, bottom);
 }
 
+bool wr_plot_error_ends(const weir_plot_series *series, size_t i, double *low, double *high) {
+    if (series->error == NULL || series->count > WR_PLOT_MARKED) return false;
+    double below = series->error_below != NULL ? series->error_below[i] : series->error[i];
+    *high = series->y[i] + series->error[i];
+    *low = series->y[i] - below;
+    return series->error[i] >= 0 && below >= 0 && *high > *low;
+}
+
 void wr_plot_error_path(const weir_plot_series *series, const wr_plot_axis *x,
                         const wr_plot_axis *y, wr_plot_path *path) {
-    if (series->error == NULL || series->count > WR_PLOT_MARKED) return;
     for (size_t i = 0; i < series->count; i++) {
-        double at = wr_plot_series_x(series, i);
+        double low, high, at = wr_plot_series_x(series, i);
         if (!wr_plot_scale_shows(x->scale, at) || !wr_plot_scale_shows(y->scale, series->y[i]))
             continue;
-        wr_plot_error_bar(path, y, wr_plot_axis_at(x, at), series->y[i], series->error[i], 5);
+        if (wr_plot_error_ends(series, i, &low, &high))
+            wr_plot_error_bar(path, y, wr_plot_axis_at(x, at), low, high, 5);
     }
 }

@@ -19,9 +19,12 @@ void wr_plot_series_path(const weir_plot_series *series, const wr_plot_axis *x,
 void wr_plot_error_path(const weir_plot_series *series, const wr_plot_axis *x,
                         const wr_plot_axis *y, wr_plot_path *path);
 
+/* The ends of the error bar of point i; false: it has none. */
+bool wr_plot_error_ends(const weir_plot_series *series, size_t i, double *low, double *high);
+
 /* One error bar on the page, `reach` to each side. The lower end of what a logarithmic axis cannot
  * show is the axis. */
-void wr_plot_error_bar(wr_plot_path *path, const wr_plot_axis *y, double at, double value,
-                       double error, double reach);
+void wr_plot_error_bar(wr_plot_path *path, const wr_plot_axis *y, double at, double low,
+                       double high, double reach);
 
 #endif

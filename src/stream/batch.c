@@ -181,6 +181,10 @@ void wr_batch_lend(weir_batch *batch, weir_stream *stream) {
 
 weir_status weir_batch_generate(weir_stream *stream, const weir_generate *options, weir_text_fn fn,
                                 void *context, weir_error *error) {
+    if (options && options->lookup > 0)
+        return weir_error_set(error, WEIR_USAGE,
+                              "looking back does not apply in a batch, whose streams already share "
+                              "a step: leave lookup at 0");
     return wr_generation_begin(&stream->generation, options, fn, context, error);
 }
 

@@ -48,6 +48,7 @@ bool wr_stream_cancelled(weir_stream *stream, weir_error *error) {
 
 wr_segment wr_stream_segment(weir_stream *stream, const int32_t *tokens, int64_t count,
                              const atomic_bool *cancel) {
+    stream->ahead.count = 0; /* the forward pass forgets another chunk's rows */
     wr_cache_prepare(stream->past.cache, count);
     return (wr_segment){.cache = stream->past.cache,
                         .tokens = tokens,
@@ -62,15 +63,26 @@ static void keep_hidden(weir_stream *stream, const float *hidden) {
     stream->logits_ready = false;
 }
 
-/* Compute a chunk and commit it to the cache; the last hidden state is kept. The tokens that left
- * the window are [evicted[0], evicted[1]). Fails only when *cancel. */
+static weir_status compute_rows(weir_stream *stream, const int32_t *tokens, int64_t count,
+                                const atomic_bool *cancel) {
+    wr_segment segment = wr_stream_segment(stream, tokens, count, cancel);
+    return wr_forward_chunk(stream->forward, &segment, 1);
+}
+
+/* Rows [row, row + count) of the chunk that was computed, the next ones, are committed to the
+ * cache; the last hidden state is kept. The tokens that left the window are [evicted[0],
+ * evicted[1]). */
+static void commit_rows(weir_stream *stream, int64_t row, int64_t count, int64_t evicted[2]) {
+    wr_cache_commit(stream->past.cache, count, &evicted[0], &evicted[1]);
+    keep_hidden(stream, wr_forward_hidden(stream->forward, row + count - 1));
+}
+
+/* Compute a chunk and commit it. Fails only when cancelled. */
 static weir_status compute(weir_stream *stream, const int32_t *tokens, int64_t count,
                            const atomic_bool *cancel, int64_t evicted[2]) {
-    wr_segment segment = wr_stream_segment(stream, tokens, count, cancel);
-    if (wr_forward_chunk(stream->forward, &segment, 1) != WEIR_OK) return WEIR_CANCELLED;
-    wr_cache_commit(stream->past.cache, count, &evicted[0], &evicted[1]);
-    keep_hidden(stream, wr_forward_hidden(stream->forward, count - 1));
-    return WEIR_OK;
+    weir_status status = compute_rows(stream, tokens, count, cancel);
+    if (status == WEIR_OK) commit_rows(stream, 0, count, evicted);
+    return status;
 }
 
 static weir_status cancelled(weir_stream *stream, weir_error *error) {
@@ -345,6 +357,73 @@ weir_status weir_stream_feed_scored(weir_stream *stream, const int32_t *tokens, 
 weir_status weir_stream_feed_tokens(weir_stream *stream, const int32_t *tokens, int64_t count,
                                     weir_error *error) {
     return weir_stream_feed_scored(stream, tokens, count, NULL, NULL, error);
+}
+
+/* --- Ahead of the stream ---------------------------------------------------------------------- */
+
+/* Somebody sees every row that is computed: so none is computed in vain. */
+static bool is_observed(const weir_stream *stream) {
+    return stream->observer.fn || stream->observer.scores_fn;
+}
+
+int64_t wr_stream_room_ahead(const weir_stream *stream, int64_t most) {
+    int64_t room = stream->settings.chunk - 1;
+    /* A batch's forward pass belongs to its other streams, too. */
+    if (stream->settings.batch || is_observed(stream)) return 0;
+    if (stream->settings.policy == WEIR_DENSE) {
+        int64_t left = stream->settings.window - stream->past.index - 1;
+        room = left < room ? left : room;
+    }
+    if (most > room) most = room;
+    return most > 0 ? wr_cache_room_ahead(stream->past.cache, 1 + most) - 1 : 0;
+}
+
+bool wr_stream_is_ahead(const weir_stream *stream, int32_t token) {
+    const wr_ahead *ahead = &stream->ahead;
+    /* Whatever a callback did to the stream meanwhile has unprepared the rows. */
+    return ahead->next < ahead->count && ahead->tokens[ahead->next] == token &&
+           wr_cache_prepared(stream->past.cache) == ahead->count - ahead->next &&
+           !is_observed(stream);
+}
+
+weir_status wr_stream_take_ahead(weir_stream *stream, weir_error *error) {
+    wr_ahead *ahead = &stream->ahead;
+    int64_t evicted[2];
+    int64_t row = ahead->next;
+    if (wr_stream_cancelled(stream, error)) return WEIR_CANCELLED;
+    ahead->next++;
+    commit_rows(stream, row, 1, evicted);
+    if (ahead->scored) {
+        size_t vocabulary = (size_t)stream->model->vocabulary;
+        memcpy(stream->logits, stream->rows + (size_t)row * vocabulary,
+               vocabulary * sizeof *stream->logits);
+        stream->logits_ready = stream->logits_unasked = true;
+    }
+    remember(&stream->past, ahead->tokens[row]);
+    tell_evicted(stream, evicted[0], evicted[1]);
+    return WEIR_OK;
+}
+
+weir_status wr_stream_feed_ahead(weir_stream *stream, const int32_t *tokens, int64_t count,
+                                 weir_error *error) {
+    wr_ahead *ahead = &stream->ahead;
+    wr_logit_row wanted[1 + WEIR_MAX_LOOKUP];
+    weir_status status = wr_stream_check_tokens(stream, tokens, 1, error);
+    if (status != WEIR_OK) return status;
+    if (wr_stream_cancelled(stream, error)) return WEIR_CANCELLED;
+    if (compute_rows(stream, tokens, count, &stream->cancel) != WEIR_OK)
+        return cancelled(stream, error);
+    memcpy(ahead->tokens, tokens, (size_t)count * sizeof *tokens);
+    ahead->count = count;
+    ahead->next = 0;
+    /* A row that is not a number may be one that is never taken: whoever looks will find out. */
+    for (int64_t i = 0; i < count; i++)
+        wanted[i] = (wr_logit_row){.hidden = wr_forward_hidden(stream->forward, i),
+                                   .index = stream->past.index + i,
+                                   .observer = &stream->observer};
+    wr_forward_logits(stream->forward, wanted, count, stream->rows);
+    ahead->scored = wr_logits_finite(stream->rows, count * stream->model->vocabulary);
+    return wr_stream_take_ahead(stream, error);
 }
 
 /* --- Feeding text ----------------------------------------------------------------------------- */

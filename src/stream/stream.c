@@ -43,12 +43,16 @@ void wr_past_copy(wr_past *to, const wr_past *from, int32_t width) {
     memcpy(to->hidden, from->hidden, (size_t)width * sizeof *to->hidden);
 }
 
+/* Rows that share the reading of the weights well; more bring nothing and take memory. */
+#define WINDOW_ROWS 128
+
 /* Recompute, scored: windows that fill a chunk are computed together, each in a cache of its own;
  * the last of them in the stream's. */
 static int64_t window_count(const wr_settings *settings) {
     if (settings->policy != WEIR_RECOMPUTE) return 0;
-    int64_t together = settings->chunk / settings->window;
-    if (together > WR_LOGIT_ROWS) together = WR_LOGIT_ROWS;
+    int64_t rows = settings->chunk < WINDOW_ROWS ? settings->chunk : WINDOW_ROWS;
+    int64_t pages = (settings->window + WR_PAGE_TOKENS - 1) / WR_PAGE_TOKENS;
+    int64_t together = rows / (pages * WR_PAGE_TOKENS); /* pages count, not tokens */
     return together > 1 ? together - 1 : 0;
 }
 
@@ -258,6 +262,7 @@ void weir_stream_cancel(weir_stream *stream) {
 }
 
 void weir_stream_observe(weir_stream *stream, weir_observer_fn fn, void *context) {
+    if (stream->logits_unasked) stream->logits_ready = false; /* they are to be seen */
     stream->observer.fn = fn;
     stream->observer.context = context;
 }

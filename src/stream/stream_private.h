@@ -11,6 +11,7 @@
 #include "model/forward.h"
 #include "sample/sampler.h"
 #include "sample/stop.h"
+#include "stream/lookup.h"
 #include "text/detokenizer.h"
 #include "text/tokenizer.h"
 #include "weir/stream.h"
@@ -61,6 +62,15 @@ typedef struct wr_generation {
     wr_stop stop;
 } wr_generation;
 
+/* Rows that were computed and are no part of the stream yet: a drawn token's draft. They stand in
+ * the cache's prepared rows and in the forward pass, with logits in `rows`. */
+typedef struct wr_ahead {
+    int32_t tokens[1 + WEIR_MAX_LOOKUP];
+    int64_t count;
+    int64_t next; /* those before it have become part of the stream */
+    bool scored;  /* their logits are there, all numbers */
+} wr_ahead;
+
 struct weir_stream {
     const weir_model *model;
     weir_allocator allocator;
@@ -72,11 +82,14 @@ struct weir_stream {
     wr_threads *threads;
     float *logits; /* [vocabulary] after the last token, when logits_ready */
     bool logits_ready;
-    float *rows;          /* [logit_rows, vocabulary] for weir_stream_feed_scored */
+    bool logits_unasked;  /* they came with a draft: nobody has looked at them yet */
+    float *rows;          /* [logit_rows, vocabulary] for weir_stream_feed_scored and drafts */
     int64_t logit_rows;   /* <= chunk */
     wr_cache **windows;   /* [window_count] recompute: windows computed beside the last one */
     int64_t window_count; /* 0 under any other policy */
-    int32_t *pending;     /* [chunk] tokens from text, on their way */
+    wr_ahead ahead;
+    wr_lookup_pace pace;
+    int32_t *pending; /* [chunk] tokens from text, on their way */
     int64_t pending_count;
     char *text; /* text of one token, with what a stop string may have held back */
     weir_evicted_fn evicted;
@@ -146,6 +159,18 @@ void wr_stream_note_fed(weir_stream *stream, const int32_t *tokens, int64_t coun
 bool wr_stream_cancelled(weir_stream *stream, weir_error *error);
 /* The logits after token `index` are not numbers. */
 weir_status wr_stream_not_a_number(int64_t index, weir_error *error);
+/* Feed a drawn token and compute `count` - 1 more behind it, which may turn out to be drawn next:
+ * tokens[0] is fed as weir_stream_feed_tokens feeds it, the others leave no trace until they are
+ * taken. 2 <= count <= 1 + wr_stream_room_ahead(). Not under recompute. */
+weir_status wr_stream_feed_ahead(weir_stream *stream, const int32_t *tokens, int64_t count,
+                                 weir_error *error);
+/* How many tokens may be computed ahead of the next one, `most` at most. */
+int64_t wr_stream_room_ahead(const weir_stream *stream, int64_t most);
+/* Whether the next token has been computed ahead and is `token`. */
+bool wr_stream_is_ahead(const weir_stream *stream, int32_t token);
+/* Feed it: it becomes part of the stream as it is, with its logits. */
+weir_status wr_stream_take_ahead(weir_stream *stream, weir_error *error);
+
 /* Pretend that tokens up to `index` came and went: see wr_cache_skip_to. For tests. */
 void wr_stream_skip_to(weir_stream *stream, int64_t index);
 

@@ -105,7 +105,7 @@ static void softmax(float *x, int64_t n) {
     for (int64_t i = 0; i < n; i++) x[i] *= factor;
 }
 
-double wr_scalar_log_sum_exp(const float *x, int64_t n) {
+static double log_sum_exp(const float *x, int64_t n) {
     const double max = (double)largest(x, n);
     if (isinf(max) && max < 0) return max; /* not NaN: exp of all of them is 0 */
     double sum = 0;
@@ -137,7 +137,7 @@ const wr_kernels wr_kernels_scalar = {
     .silu = silu,
     .gelu = gelu,
     .softmax = softmax,
-    .log_sum_exp = wr_scalar_log_sum_exp,
+    .log_sum_exp = log_sum_exp,
     .rotate = rotate,
     .kv_write = kv_write,
     .kv_read = kv_read,

@@ -1,4 +1,4 @@
-# weir bench: what it prints and writes, what it refuses; the comparison with a peer. No time is
+# weir bench: what it prints and writes, what it refuses. No time is
 # asserted, only that there is one and that percentiles are in order.
 # shellcheck source=tests/cli/lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -34,7 +34,7 @@ for r in 0 1 2 3 4 5 6; do
   equal "run $r: tokens" "$(json "$dir/a" runs.$r.decode.timed)" 20
   ok "run $r: bytes" less "$dir/a" runs.$r.kv_bytes runs.$r.reserved_bytes
   json "$dir/a" runs.$r.resident_bytes >/dev/null
-  ok "run $r: share" less "$dir/a" runs.$r.prefill.float_share
+  ok "run $r: share" less "$dir/a" runs.$r.prefill.compute_share
   equal "run $r: whole" "$(json "$dir/a" runs.$r.partial)" false
 done
 equal 'order' "$(for r in 0 1 2 3 4 5 6; do
@@ -165,43 +165,4 @@ for form in '' --json; do
   fi
 done
 
-# Beside a peer: a stand-in that answers as llama-bench does.
-against=${WEIR_ROOT:-$(dirname "$0")/../..}/bench/against_llama_cpp.sh
-cat >"$dir/llama-bench" <<'END'
-#!/bin/sh
-echo "$*" >>"$0.calls"
-if [ "$4" = 512 ]; then speed=250.5; else speed=40.25; fi
-echo '[
-  {
-    "n_prompt": '"$4"',
-    "avg_ns": 100,
-    "avg_ts": '$speed',
-    "stddev_ts": 0.000000,
-    "samples_ts": [ '$speed' ]
-  }
-]'
-END
-chmod +x "$dir/llama-bench"
-WEIR=$weir sh "$against" "$dir/llama-bench" "$model" 3 1 >"$dir/beside"
-equal 'runs in turn' "$(wc -l <"$dir/llama-bench.calls")" 6
-ok 'its arguments' grep -q -e "-m $model -p 0 -n 32 -r 1 -t 1" "$dir/llama-bench.calls"
-# shellcheck disable=SC2016 # the dollars are awk's
-ok 'both, and the ratio' awk '
-  $1 == "pp512" { prompt = $3 == 250.5 && $2 > 0 && ($2 / $3 - $4) ^ 2 < 1e-3 }
-  $1 == "tg32" { text = $3 == 40.25 && $2 > 0 }
-  END { exit !(prompt && text) }' "$dir/beside"
-for bad in '' "$dir/llama-bench" "$dir/llama-bench $model 0" "$dir/llama-bench $model 1 x"; do
-  got=0
-  # shellcheck disable=SC2086 # separate words
-  WEIR=$weir sh "$against" $bad >"$dir/out" 2>"$dir/err" || got=$?
-  equal "usage: $bad" "$got" 2
-done
-printf '#!/bin/sh\necho "cannot load it" >&2\nexit 1\n' >"$dir/llama-bench"
-got=0
-WEIR=$weir sh "$against" "$dir/llama-bench" "$model" 1 1 >"$dir/out" 2>"$dir/err" || got=$?
-equal 'a peer that fails' "$got" 1
-ok 'says why' grep -q 'cannot load it' "$dir/err"
-got=0
-WEIR=$weir sh "$against" "$dir/nothing" "$model" >"$dir/out" 2>"$dir/err" || got=$?
-equal 'no such peer' "$got" 1
 done_with

@@ -38,6 +38,14 @@ ok 'an argument is missing' grep -q '/save FILE' "$dir/err"
 ok 'nothing to drop' grep -q 'there is no copy' "$dir/err"
 ok 'an argument too many' grep -q '/quit takes nothing' "$dir/err"
 
+# Looking back says the same.
+talk --lookup 4 <<END
+the river
+/stats
+END
+ok 'the same answer' cmp "$dir/out" "$dir/river"
+ok 'drafts are counted' grep -q '^looked back ' "$dir/err"
+
 # A copy: what is said to it leaves no trace.
 talk <<END
 the river

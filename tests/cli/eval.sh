@@ -138,6 +138,36 @@ for odd in binary invalid; do
   "$weir" tokenize "$model" --text "$dir/$odd" --json >"$dir/tokens"
   equal "$odd: byte for byte" "$(json "$dir/out" runs.0.tokens)" "$(json "$dir/tokens" tokens.#)"
 done
+printf 'x y' >"$dir/short"
+"$weir" eval "$model" --text "$dir/short" --cache 100 --json >"$dir/out"
+ok 'shorter than the window' test "$(json "$dir/out" runs.0.scored)" -ge 1
+equal 'nothing is beyond' "$(json "$dir/out" runs.0.ppl_after_window)" null
+"$weir" eval "$model" --text - --tokens 300 --json <"$dir/text" >"$dir/piped"
+run --json >"$dir/out"
+equal 'the same through a pipe' "$(json "$dir/piped" runs.0.nll)" "$(json "$dir/out" runs.0.nll)"
+
+# A long text takes as much memory as a short one: what the process holds after 500 tokens of it.
+held() {
+  sh -c 'echo $$ >"$1"; shift; exec "$@"' - "$dir/pid" "$weir" eval "$model" --text "$1" \
+    --sinks 4 --cache 60 --chunk 16 --nll /dev/stdout 2>/dev/null |
+    awk -F, -v pid_file="$dir/pid" '
+      $2 == 500 {
+        getline pid <pid_file
+        while ((getline line < ("/proc/" pid "/status")) > 0) {
+          if (line ~ /^(RssAnon|VmSwap)/) { sub(/^[^0-9]*/, "", line); sum += line + 0 }
+        }
+        print sum
+        system("kill -INT " pid)
+      }' >"$dir/held"
+  cat "$dir/held"
+}
+yes 'the river runs on and the mill hums by the weir' | head -c 300000 >"$dir/medium"
+yes 'the river runs on and the mill hums by the weir' | head -c 8000000 >"$dir/long"
+medium=$(held "$dir/medium")
+long=$(held "$dir/long")
+ok 'measured' test "$medium" -gt 0
+ok "constant memory: $long KiB after $medium" test "$long" -lt $((medium + 1500))
+
 fails "$dir" eval "$model" --text "$dir"
 fails "$dir/none" eval "$model" --text "$dir/none/text"
 

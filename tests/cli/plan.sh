@@ -75,6 +75,17 @@ equal 'three' "$(value total_bytes)" $((3 * reserved))
 ok 'in words' grep -q 'in 1.0 GiB 6 such streams fit' "$dir/words"
 ok 'in words' grep -q 'largest window .* for each of 2 streams' "$dir/words"
 
+for policy in sink window dense; do
+  "$weir" plan "$model" --policy $policy --plot "$dir/$policy.svg" >/dev/null
+  ok "$policy: drawn" grep -q 'keys and values (MiB)' "$dir/$policy.svg"
+done
+ok 'two lines, named' grep -q '>sink 4 + 2,044<' "$dir/sink.svg"
+ok 'one line' not grep -q '>dense 2,048<' "$dir/dense.svg"
+"$weir" plan "$model" --window 1 --sinks 0 --tokens 1 --plot "$dir/one.png" >/dev/null
+ok 'the smallest' test -s "$dir/one.png"
+refuses '.svg' plan "$model" --plot "$dir/figure.txt"
+fails "$dir/none" plan "$model" --plot "$dir/none/x.png"
+
 refuses 'is too little: even with a window of 1' plan "$model" --memory 1k
 refuses '--memory wants' plan "$model" --memory 0
 refuses '--memory wants' plan "$model" --memory 1T

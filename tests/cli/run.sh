@@ -66,9 +66,28 @@ equal 'no prompt: only BOS' "$(json "$dir/out" prompt_tokens)" 1
 "$weir" run "$model" --policy dense --prompt x -n 100 >/dev/null
 "$weir" run "$model" --policy dense --beyond --prompt x -n 200 >/dev/null
 
+# Looking back: the same text, whatever the sampling, and figures of it.
+for how in '--temp 0' '--seed 5' '--temp 0 --logit-bias 300=1000'; do
+  # shellcheck disable=SC2086 # separate words
+  {
+    "$weir" run "$model" $small $how --prompt 'the mill' -n 150 --json >"$dir/a" 2>/dev/null
+    "$weir" run "$model" $small $how --prompt 'the mill' -n 150 --json --lookup 9 >"$dir/b" \
+      2>/dev/null
+  }
+  equal "tokens with $how" "$(json "$dir/b" tokens)" "$(json "$dir/a" tokens)"
+  ok 'drafts are counted' test "$(json "$dir/b" accepted)" -le "$(json "$dir/b" drafted)"
+done
+ok 'and only then' not grep -q drafted "$dir/a"
+refuses '--lookup wants' run "$model" --lookup 32
+refuses '--lookup does not apply to --policy recompute' run "$model" --policy recompute --lookup 4
+refuses '--lookup does not apply with --chunk 1' run "$model" --chunk 1 --lookup 4
+refuses '--lookup does not apply with -n 0' run "$model" --prompt x -n 0 --lookup 4
+
 # Statistics.
 "$weir" run "$model" --prompt x -n 40 --stats 10 >/dev/null 2>"$dir/err"
 equal 'a head and four lines' "$(wc -l <"$dir/err")" 5
+"$weir" run "$model" --prompt x -n 40 --stats 10 --lookup 4 >/dev/null 2>"$dir/err"
+equal 'and one about drafts' "$(tail -n 1 "$dir/err" | cut -d: -f1)" 'looked back'
 
 # Standard output that nobody reads: quiet, exit 1, and the stream is saved.
 got=$( (

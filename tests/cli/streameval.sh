@@ -81,6 +81,12 @@ got=0
 equal 'a full disk' "$got" 1
 ok 'says which file' grep -q '/dev/full' "$dir/err"
 ok 'the figures are shown all the same' grep -q 'lines back' "$dir/words"
+got=0
+"$weir" streameval "$model" --queries 1 --distances 2 --csv /dev/full --json >"$dir/words" \
+  2>"$dir/err" || got=$?
+equal 'a full disk, with --json' "$got" 1
+equal 'the error beside the figures' \
+  "$(json "$dir/words" error.status) $(json "$dir/words" distances.0.questions)" 'IO 1'
 
 # Ctrl-C prints what there is, and leaves no file.
 for form in '' --json; do

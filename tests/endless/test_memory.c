@@ -60,6 +60,7 @@ static void run(const char *path) {
     options.window = 252;
     generate.tokens = GENERATED;
     generate.stop_at_end = false;
+    generate.lookup = 15;
     must(weir_model_open(path, &how, &model, &error), &error);
     must(weir_stream_create(model, &options, &stream, &error), &error);
     int32_t vocabulary = (int32_t)weir_model_get_info(model)->pieces;

@@ -2,7 +2,7 @@
  * token gets the same bits alone and in any tile. */
 #include "kernels/check.h"
 
-enum { MAX_PAGES = 7, MAX_KEYS = MAX_PAGES * WR_PAGE_TOKENS, MAX_TOKENS = 64, MAX_DIM = 256 };
+enum { MAX_PAGES = 7, MAX_KEYS = MAX_PAGES * WR_PAGE_TOKENS, MAX_TOKENS = 128, MAX_DIM = 256 };
 
 enum { PINNED, RECENT };
 

@@ -59,7 +59,10 @@ static void evaluate_slowly(const weir_stream_options *options, scores *to) {
         for (int v = 0; v < RANDOM_VOCABULARY; v++) {
             sum += exp((double)logits[v] - (double)largest);
         }
-        to->nll[to->count++] = log(sum) - ((double)logits[text[i + 1]] - (double)largest);
+        double naive = log(sum) - ((double)logits[text[i + 1]] - (double)largest);
+        double nll = weir_model_nll(tiny.model, logits, text[i + 1]);
+        assert_true(fabs(nll - naive) <= 3e-7 + 1e-7 * fabs(naive));
+        to->nll[to->count++] = nll;
     }
     weir_stream_destroy(stream);
 }
@@ -115,6 +118,87 @@ static void test_means(void **state) {
     assert_int_equal(result.scored_after, TOKENS - 1 - CUT);
     near(result.nll_after, mean);
     near(result.error_after, error);
+}
+
+/* The text in pieces that grow and shrink, then a failure where there is one to be. */
+typedef struct pieces {
+    int64_t size;
+    weir_status end;
+} pieces;
+
+static weir_status emit_pieces(void *context, weir_token_fn emit, void *emit_context) {
+    pieces *how = context;
+    for (int64_t at = 0; at < TOKENS;) {
+        int64_t size = at % 3 == 0 ? how->size : 1;
+        size = size < TOKENS - at ? size : TOKENS - at;
+        weir_status status = emit(emit_context, text + at, size);
+        if (status != WEIR_OK) return status;
+        at += size;
+    }
+    return how->end;
+}
+
+static void test_pieces_give_the_same_bits(void **state) {
+    (void)state;
+    weir_stream_options options = stream_options(WEIR_SINK, SINKS, WINDOW);
+    scores whole, some;
+    weir_eval_result wanted = evaluate(&options, &whole), result;
+    weir_eval_options how = {.after = CUT, .fn = take, .context = &some};
+    weir_error error;
+    for (int64_t size = 1; size <= TOKENS; size += 1 + size / 2) {
+        pieces source = {size, WEIR_OK};
+        some.count = 0;
+        weir_stream *stream = stream_make(tiny.model, &options);
+        must(weir_eval_from(stream, emit_pieces, &source, TOKENS, &how, &result, &error), &error);
+        weir_stream_destroy(stream);
+        assert_int_equal(result.tokens, TOKENS);
+        assert_memory_equal(&result.nll_after, &wanted.nll_after, sizeof result.nll_after);
+        assert_memory_equal(some.nll, whole.nll, (TOKENS - 1) * sizeof some.nll[0]);
+    }
+}
+
+static void test_failing_source(void **state) {
+    (void)state;
+    weir_stream_options options = stream_options(WEIR_SINK, SINKS, WINDOW);
+    pieces source = {7, WEIR_IO};
+    weir_eval_result result;
+    weir_error error;
+    weir_stream *stream = stream_make(tiny.model, &options);
+    assert_int_equal(weir_eval_from(stream, emit_pieces, &source, TOKENS, NULL, &result, &error),
+                     WEIR_IO);
+    assert_true(error.status == WEIR_IO && error.message[0] != '\0');
+    weir_stream_destroy(stream);
+}
+
+/* More than are gathered at once: every token is scored once, by the one before it. */
+static weir_status count_scores(void *context, int64_t index, int32_t token, double nll) {
+    int64_t *count = context;
+    assert_int_equal(index, ++*count);
+    assert_int_equal(token, text[index % TOKENS]);
+    assert_true(isfinite(nll));
+    return WEIR_OK;
+}
+
+static void test_many_tokens(void **state) {
+    (void)state;
+    enum { MANY = 2 * 1024 + 1 }; /* the last piece ends with the text, or is one token */
+    static int32_t many[MANY];
+    for (int i = 0; i < MANY; i++) {
+        many[i] = text[i % TOKENS];
+    }
+    weir_stream_options options = stream_options(WEIR_SINK, SINKS, WINDOW);
+    for (int64_t count = MANY - 2; count <= MANY; count++) {
+        int64_t scored = 0;
+        weir_eval_options how = {.after = CUT, .fn = count_scores, .context = &scored};
+        weir_eval_result result;
+        weir_error error;
+        weir_stream *stream = stream_make(tiny.model, &options);
+        must(weir_eval(stream, many, count, &how, &result, &error), &error);
+        weir_stream_destroy(stream);
+        assert_int_equal(result.tokens, count);
+        assert_int_equal(result.scored, count - 1);
+        assert_int_equal(scored, count - 1);
+    }
 }
 
 static void test_few_tokens(void **state) {
@@ -190,6 +274,9 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_chunks_give_the_same_bits),
         cmocka_unit_test(test_means),
+        cmocka_unit_test(test_pieces_give_the_same_bits),
+        cmocka_unit_test(test_failing_source),
+        cmocka_unit_test(test_many_tokens),
         cmocka_unit_test(test_few_tokens),
         cmocka_unit_test(test_ends_early),
         cmocka_unit_test(test_stream_must_be_empty),

@@ -103,6 +103,33 @@ static void a_line_chart_has_its_parts(void **state) {
     check_png(1600, 1000);
 }
 
+static char *draw_errors(const double *above, const double *below) {
+    static const double y[] = {10, 10, 10};
+    weir_plot_series series = {.y = y, .error = above, .error_below = below, .count = 3};
+    weir_plot_lines figure = {.series = &series, .series_count = 1};
+    return DRAW(lines, &figure);
+}
+
+static void the_halves_of_an_error_bar_may_differ(void **state) {
+    (void)state;
+    double none[] = {0, 0, 0}, some[] = {8, 8, 8};
+    char *even = draw_errors(some, NULL), *both = draw_errors(some, some);
+    assert_string_equal(even, both);
+    char *above = draw_errors(some, none), *below = draw_errors(none, some);
+    assert_has(above, ">18<");
+    assert_null(strstr(above, ">2<"));
+    assert_has(below, ">2<");
+    assert_null(strstr(below, ">18<"));
+    assert_int_equal(figure_count(above, "stroke=\"#0072b2\""), 2);
+    char *flat = draw_errors(none, none);
+    assert_int_equal(figure_count(flat, "stroke=\"#0072b2\""), 1);
+    free(even);
+    free(both);
+    free(above);
+    free(below);
+    free(flat);
+}
+
 static char *draw_values(const double *y, size_t count, weir_plot_scale scale) {
     weir_plot_series series = {.label = "series", .y = y, .count = count};
     weir_plot_lines figure = {.y = {.scale = scale}, .series = &series, .series_count = 1};
@@ -309,6 +336,7 @@ static void strange_maps_are_drawn(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_line_chart_has_its_parts),
+        cmocka_unit_test(the_halves_of_an_error_bar_may_differ),
         cmocka_unit_test(strange_values_are_drawn),
         cmocka_unit_test(a_million_points_stay_small),
         cmocka_unit_test(labels_of_any_length_and_bytes),

@@ -10,6 +10,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/threads.h"
 #include "support/failing_allocator.h"
@@ -127,6 +128,49 @@ static void callers_take_turns(void **state) {
     }
 }
 
+/* --- Company that costs more than it brings ----------------------------------------------------
+ */
+
+typedef struct company {
+    atomic_bool slow;   /* the others take long */
+    atomic_int helped;  /* runs of the loop that others computed */
+    atomic_int visited; /* runs of the loop */
+} company;
+
+static void keep_company(void *context, int64_t begin, int64_t end, int worker) {
+    company *c = context;
+    atomic_fetch_add(&c->visited, (int)(end - begin));
+    if (worker > 0) atomic_fetch_add(&c->helped, (int)(end - begin));
+    usleep(worker > 0 && atomic_load(&c->slow) ? 4000 : 100);
+}
+
+/* Loops until one was computed by the caller alone, or with others; fails after very many. */
+static void loop_until(wr_threads *threads, company *c, bool alone) {
+    for (int i = 0; i < 20000; i++) {
+        atomic_store(&c->helped, 0);
+        atomic_store(&c->visited, 0);
+        wr_threads_run(threads, 12, 1, keep_company, c);
+        assert_int_equal(atomic_load(&c->visited), 12);
+        if ((atomic_load(&c->helped) == 0) == alone) return;
+    }
+    fail_msg("others %s", alone ? "hold every loop up" : "never come back");
+}
+
+static void slow_company_is_left_and_tried_again(void **state) {
+    (void)state;
+    wr_threads *threads;
+    company c = {.slow = true};
+    assert_int_equal(wr_threads_create(3, NULL, &threads, NULL), WEIR_OK);
+    for (int i = 0; i < 3; i++) {
+        atomic_store(&c.slow, true);
+        loop_until(threads, &c, false);
+        loop_until(threads, &c, true);
+        atomic_store(&c.slow, false);
+        loop_until(threads, &c, false);
+    }
+    wr_threads_release(threads);
+}
+
 static void sum_squares(void *context, int64_t begin, int64_t end, int worker) {
     (void)worker;
     double *out = context;
@@ -188,6 +232,7 @@ int main(void) {
         cmocka_unit_test(every_item_is_visited_once),
         cmocka_unit_test(many_tiny_runs_all_finish),
         cmocka_unit_test(callers_take_turns),
+        cmocka_unit_test(slow_company_is_left_and_tried_again),
         cmocka_unit_test(results_do_not_depend_on_the_count),
         cmocka_unit_test(running_allocates_nothing),
         cmocka_unit_test(creating_refuses_what_it_cannot),

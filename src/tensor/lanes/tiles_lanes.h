@@ -7,7 +7,8 @@
  * it. Either way every sum has the order of kernels.h.
  *
  * The including file defines UNPACKED_OFFSET (codes_lanes.h), SIGNED_WIDE (1: c_dot takes codes of
- * 8 bits as u - 128, so that sums start from 0), TILE_PANELS, TILE_INPUTS, DIRECT_INPUTS, and
+ * 8 bits as u - 128, so that sums start from 0), TILE_PANELS, TILE_INPUTS, DIRECT_INPUTS
+ * (of a tile), DIRECT_BATCH and
  *
  *     sums c_dot(sums sum, codes w, words x, bool wide)      sum of each row += 4 products
  */
@@ -101,7 +102,8 @@ INLINE void ask_ahead(const uint8_t *from, int bytes) {
         prefetch((const void *)((uintptr_t)from + AHEAD + (uintptr_t)i));
 }
 
-INLINE void multiply_tile(int kind, const tile *t, int panels, int inputs) {
+/* `alone`: a panel from memory, not one of a group. */
+INLINE void multiply_tile(int kind, const tile *t, int panels, int inputs, bool alone) {
     const kind_info info = info_of(kind);
     const int pieces = info.columns / 32 / info.parts, runs = 32 / info.run;
     const int bytes = info.codes / info.parts;
@@ -115,15 +117,15 @@ INLINE void multiply_tile(int kind, const tile *t, int panels, int inputs) {
     }
     while (at.column < t->columns) {
         for (at.part = 0; at.part < info.parts; at.part++) {
-            if (kind < UNPACKED_32) ask_ahead(at.codes_at + at.part * bytes, bytes);
+            if (alone) ask_ahead(at.codes_at + at.part * bytes, bytes);
             UNROLLED for (int piece = 0; piece < pieces; piece++) {
                 UNROLLED for (int half = 0; half < runs; half++)
                     add_run(kind, t, panels, inputs, x, at, piece, half, acc);
             }
             at.column += 32 * pieces;
-            if (kind >= UNPACKED_32) wr_ahead_step(&ahead);
+            if (!alone) wr_ahead_step(&ahead);
         }
-        if (kind < UNPACKED_32) ask_ahead(at.scales_at, info.scales);
+        if (alone) ask_ahead(at.scales_at, info.scales);
         at.codes_at += info.codes;
         at.scales_at += info.scales;
     }
@@ -138,12 +140,16 @@ INLINE void multiply_tile(int kind, const tile *t, int panels, int inputs) {
 
 #define TILE(KIND, name, panels, inputs)                                                           \
     static void tile_##name##_##panels##_##inputs(const tile *t) {                                 \
-        multiply_tile(KIND, t, panels, inputs);                                                    \
+        multiply_tile(KIND, t, panels, inputs, false);                                             \
     }
 
 typedef void (*tile_function)(const tile *t);
 
-#define DIRECT_TILES(NAME) EACH_DIRECT(TILE, WR_##NAME, NAME, 1)
+#define DIRECT_TILE(KIND, name, panels, inputs)                                                    \
+    static void tile_##name##_##panels##_##inputs(const tile *t) {                                 \
+        multiply_tile(KIND, t, panels, inputs, true);                                              \
+    }
+#define DIRECT_TILES(NAME) EACH_DIRECT(DIRECT_TILE, WR_##NAME, NAME, 1)
 WR_BYTES_FORMATS(DIRECT_TILES)
 #undef DIRECT_TILES
 
@@ -158,6 +164,7 @@ UNPACKED_TILES(UNPACKED_32)
 UNPACKED_TILES(UNPACKED_32_MINIMA)
 UNPACKED_TILES(UNPACKED_16)
 UNPACKED_TILES(UNPACKED_16_MINIMA)
+UNPACKED_TILES(WR_Q8_0) /* bytes as they are */
 #if !SIGNED_WIDE
 #define tiles_UNPACKED_32_WIDE tiles_UNPACKED_32
 #else
@@ -167,7 +174,8 @@ UNPACKED_TILES(UNPACKED_32_WIDE)
 
 /* What a format's products are made of. */
 typedef struct format_tiles {
-    const tile_function *direct; /* for 1, 2, 4 inputs */
+    const tile_function *direct; /* for 1, 2, 4 ... inputs */
+    /* NULL: a format whose packed codes are bytes as they are */
     void (*unpack)(const uint8_t *codes_at, const uint8_t *scales_at, int64_t blocks, uint8_t *to);
     const tile_function (*unpacked)[TILE_INPUTS];
     size_t scales; /* bytes of unpacked scales of 32 columns */
@@ -189,6 +197,10 @@ static const tile_function (*unpacked_tiles(int kind))[TILE_INPUTS] {
 }
 
 static format_tiles tiles_of(wr_format format) {
+    if (format == WR_Q8_0) {
+        static const tile_function direct[] = {EACH_DIRECT(TILE_NAME, WR_Q8_0, Q8_0, 1)};
+        return (format_tiles){direct, NULL, tiles_WR_Q8_0, 32};
+    }
     switch (format) {
 #define CASE(NAME)                                                                                 \
     case WR_##NAME: {                                                                              \
@@ -223,17 +235,18 @@ static int64_t inputs_of(int64_t left, int64_t most) {
     return (left + tiles - 1) / tiles;
 }
 
+/* In tiles of equal size: the last one overlaps, and computes the same numbers again. */
 static void multiply_directly(const wr_product *job, const wr_panel *m, const format_tiles *f) {
+    int size = 0; /* 2^size inputs */
+    while (2 << size <= DIRECT_INPUTS && 2 << size <= job->batch) size++;
     for (int64_t panel = job->panel_begin; panel < job->panel_end; panel++) {
         const uint8_t *packed = wr_product_panel(job, m, panel);
-        for (int64_t b = 0; b < job->batch;) {
-            tile t = tile_at(job, panel, b);
-            int size = 0; /* 2^size inputs */
-            while (2 << size <= DIRECT_INPUTS && b + (2 << size) <= job->batch) size++;
+        for (int64_t b = 0; b < job->batch; b += 1 << size) {
+            const int64_t last = job->batch - (1 << size);
+            tile t = tile_at(job, panel, b < last ? b : last);
             t.codes_at = packed;
             t.scales_at = packed + m->scales;
             f->direct[size](&t);
-            b += 1 << size;
         }
     }
 }
@@ -272,15 +285,17 @@ static void multiply_unpacked(const wr_product *job, const wr_panel *m, const fo
     const int64_t columns = job->w->columns;
     const size_t used = job->w->panels == NULL ? m->bytes : 0;
     uint8_t *to = (uint8_t *)job->scratch + used;
-    group g = {.at = to, .first = job->panel_begin, .scales = (size_t)columns * WR_PANEL_ROWS};
-    g.bytes = g.scales + (size_t)columns / 32 * f->scales;
+    group g = {.first = job->panel_begin, .scales = (size_t)columns * WR_PANEL_ROWS};
+    g.bytes = f->unpack ? g.scales + (size_t)columns / 32 * f->scales : m->bytes;
     size_t room = wr_product_scratch(columns) - used;
     if (room > GROUP_BYTES) room = GROUP_BYTES;
-    const int64_t most = room >= 2 * g.bytes ? (int64_t)(room / g.bytes) : 1;
+    int64_t most = room >= 2 * g.bytes ? (int64_t)(room / g.bytes) : 1;
+    if (f->unpack == NULL && used > 0) most = 1; /* there is room to pack one */
     for (; g.first < job->panel_end; g.first += g.count) {
         const int64_t left = job->panel_end - g.first;
         g.count = left < most ? left : most;
-        for (int64_t i = 0; i < g.count; i++) {
+        g.at = f->unpack ? to : wr_product_panel(job, m, g.first);
+        for (int64_t i = 0; i < g.count && f->unpack; i++) {
             const uint8_t *packed = wr_product_panel(job, m, g.first + i);
             f->unpack(packed, packed + m->scales, m->blocks, to + (size_t)i * g.bytes);
         }
@@ -291,7 +306,7 @@ static void multiply_unpacked(const wr_product *job, const wr_panel *m, const fo
 static void multiply_bytes(const wr_product *job) {
     const wr_panel m = wr_panel_measure(job->w->format, job->w->columns);
     const format_tiles f = tiles_of(job->w->format);
-    if (job->batch <= DIRECT_INPUTS)
+    if (job->batch <= DIRECT_BATCH)
         multiply_directly(job, &m, &f);
     else
         multiply_unpacked(job, &m, &f);

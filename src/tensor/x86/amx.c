@@ -2,9 +2,9 @@
  * The table for AMX: products of quantised and of BF16 weights; the rest is that of the level
  * below.
  */
-#include "tensor/scalar.h"
 #include "tensor/lanes/bytes.h"
 #include "tensor/lanes/floats.h"
+#include "tensor/scalar.h"
 
 static wr_input input_of(wr_format format) {
     return format == WR_BF16 ? WR_INPUT_BF16 : wr_scalar_input_of(format);

@@ -303,6 +303,16 @@ static void attend_block(const query_tile *t, int32_t b, bool pinned, int32_t pa
     }
 }
 
+/* Into the second cache, while the page before is computed. */
+static void ask_for_page(const query_tile *t, const wr_kv_sequence *from, int32_t number) {
+    const uint8_t *keys = from->pages[number] + from->key_offset;
+    const uint8_t *values = from->pages[number] + from->value_offset;
+    const size_t key_bytes = WR_PAGE_TOKENS * wr_kv_row_bytes(from->type, t->job->key_dim);
+    const size_t value_bytes = WR_PAGE_TOKENS * wr_kv_row_bytes(from->type, t->job->value_dim);
+    for (size_t i = 0; i < key_bytes; i += 64) __builtin_prefetch(keys + i, 0, 2);
+    for (size_t i = 0; i < value_bytes; i += 64) __builtin_prefetch(values + i, 0, 2);
+}
+
 static void attend_pages(query_tile *t, bool pinned) {
     const wr_kv_sequence *from = pinned ? &t->job->pinned : &t->job->recent;
     const wr_kv_span whole = find_ranges(t, pinned);
@@ -314,6 +324,7 @@ static void attend_pages(query_tile *t, bool pinned) {
                     .value_dim = t->value_dim};
     for (int32_t i = whole.begin / WR_PAGE_TOKENS; i * WR_PAGE_TOKENS < whole.end; i++) {
         open_page(t, from, i, &p);
+        if ((i + 1) * WR_PAGE_TOKENS < whole.end) ask_for_page(t, from, i + 1);
         for (int32_t b = 0; b < blocks_of(t->queries); b++) attend_block(t, b, pinned, i, &p);
     }
 }

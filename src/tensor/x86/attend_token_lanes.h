@@ -23,7 +23,7 @@ typedef struct page_step {
 } page_step;
 
 INLINE void ask_for(const void *address, uintptr_t ahead) {
-    __builtin_prefetch((const void *)((uintptr_t)address + ahead), 0, 3);
+    __builtin_prefetch((const void *)((uintptr_t)address + ahead), 0, 2);
 }
 
 /* scores[h][at ...] = query[h] . key, for TOKEN_VECS vectors of keys; the order is that of d */

@@ -5,10 +5,10 @@
 
 #include "tensor/x86/simd_avx2.h"
 
-#include "tensor/x86/attend_lanes.h"
 #include "tensor/lanes/bytes.h"
-#include "tensor/x86/decode_lanes.h"
 #include "tensor/lanes/floats.h"
+#include "tensor/x86/attend_lanes.h"
+#include "tensor/x86/decode_lanes.h"
 
 static void product(const wr_product *job) {
     if (wr_is_floats(job->w->format))
@@ -40,7 +40,7 @@ const wr_kernels wr_kernels_avx2 = {
     .silu = silu,
     .gelu = gelu,
     .softmax = softmax,
-    .log_sum_exp = wr_scalar_log_sum_exp,
+    .log_sum_exp = log_sum_exp,
     .rotate = rotate,
     .kv_write = kv_write,
     .kv_read = kv_read,

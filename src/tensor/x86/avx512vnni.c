@@ -1,8 +1,8 @@
 /*
  * The table for AVX-512 VNNI: products of quantised weights; the rest is avx512's.
  */
-#include "tensor/scalar.h"
 #include "tensor/lanes/bytes.h"
+#include "tensor/scalar.h"
 
 static void product(const wr_product *job) {
     if (wr_scalar_input_of(job->w->format) == WR_INPUT_FLOATS)

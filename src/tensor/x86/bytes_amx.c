@@ -4,11 +4,12 @@
  * A panel is unpacked to signed bytes, whose order in memory is just that of a tile of weights:
  * four columns of 16 rows in each line. Inputs are loaded as they are. What the tiles hand out are
  * the sums of a run, the same integers as everywhere; they go through a small buffer to vectors of
- * 16 rows, which scale and add them up. A run has its own scale, so a tile of 64 columns is never
- * full, and handing out takes longer than multiplying: still, it is faster than VNNI from 8 inputs
- * on.
+ * 16 rows, which scale and add them up.
  *
- * Tiles are configured and released within a call, so other code never meets them.
+ * A run has its own scale, so tiles are filled by half, and handing out takes longer than
+ * multiplying. That pays for runs of 32 columns without minima, from 24 inputs on; all else is left
+ * to VNNI, which is faster there. Tiles are configured and released within a call, so other code
+ * never meets them.
  */
 #include "tensor/lanes/bytes.h"
 #include "tensor/x86/bytes_simd_avx512.h"
@@ -19,7 +20,8 @@
 
 enum {
     INPUTS = 16,        /* of a tile */
-    FEWEST = 8,         /* inputs for which tiles pay */
+    FEWEST = 24,        /* inputs for which tiles pay */
+    RUN = 32,           /* columns */
     BUFFERS = 4,        /* of sums, each a tile */
     BEHIND = 2,         /* runs between multiplying and scaling */
     SUMS = INPUTS * 16, /* of a buffer */
@@ -38,15 +40,15 @@ typedef struct tile_shapes {
     uint8_t rows[16];
 } tile_shapes;
 
-static void configure(int64_t inputs, int run) {
+static void configure(int64_t inputs) {
     tile_shapes shapes = {.palette = 1};
     for (int i = 0; i < BUFFERS; i++) {
         shapes.rows[i] = (uint8_t)inputs;
         shapes.row_bytes[i] = 64;
     }
     shapes.rows[4] = (uint8_t)inputs;
-    shapes.row_bytes[4] = (uint16_t)run;
-    shapes.rows[5] = (uint8_t)(run / 4);
+    shapes.row_bytes[4] = RUN;
+    shapes.rows[5] = RUN / 4;
     shapes.row_bytes[5] = 64;
     settle_memory();
     _tile_loadconfig(&shapes);
@@ -58,8 +60,8 @@ typedef struct block {
     const uint8_t *x;
     size_t x_stride;
     int64_t columns;
-    const float *a, *sum; /* [runs][16 inputs] */
-    int32_t *sums;        /* [BUFFERS][SUMS] */
+    const float *a; /* [runs][INPUTS] */
+    int32_t *sums;  /* [BUFFERS][SUMS] */
     float *y;
     int64_t y_stride;
     int64_t inputs, rows;
@@ -69,11 +71,11 @@ typedef struct block {
 } block;
 
 /* The sums of run j to buffer j % BUFFERS. */
-INLINE void multiply_run(const block *b, int run, int64_t j) {
+INLINE void multiply_run(const block *b, int64_t j) {
     int32_t *to = b->sums + j % BUFFERS * SUMS;
     settle_memory();
-    _tile_loadd(4, b->x + j * run, b->x_stride);
-    _tile_loadd(5, b->codes_at + j * run * WR_PANEL_ROWS, 64);
+    _tile_loadd(4, b->x + j * RUN, b->x_stride);
+    _tile_loadd(5, b->codes_at + j * RUN * WR_PANEL_ROWS, 64);
     switch (j % BUFFERS) {
 #define CASE(i)                                                                                    \
     case i:                                                                                        \
@@ -89,37 +91,35 @@ INLINE void multiply_run(const block *b, int run, int64_t j) {
     }
 }
 
-INLINE void scale_run(const block *b, int kind, int inputs, int64_t j, floats acc[INPUTS]) {
-    const kind_info info = info_of(kind);
-    const int runs = 32 / info.run;
+/* acc[i] += the sums of run j, scaled. */
+INLINE void scale_run(const block *b, int inputs, int64_t j, floats acc[INPUTS]) {
     const int32_t *from = b->sums + j % BUFFERS * SUMS;
-    const scales s = scales_of(kind, b->scales_at, j); /* one run after another */
-    UNROLLED_16 for (int i = 0; i < inputs; i++) {
-        const floats scale = f_mul(s.s, f_all(b->a + j / runs * INPUTS + i));
-        acc[i] = f_fma(f_of_sums(c_load(from + 16 * i)), scale, acc[i]);
-        if (info.minima) acc[i] = f_fma(f_all(b->sum + j * INPUTS + i), s.m, acc[i]);
-    }
+    const float *a = b->a + j * INPUTS;
+    const scales s = scales_of(UNPACKED_32, b->scales_at + 64 * j, 0);
+    UNROLLED_16 for (int i = 0; i < inputs; i++) acc[i] =
+        f_fma(f_of_sums(c_load(from + 16 * i)), f_mul(s.s, f_all(a + i)), acc[i]);
 }
 
 /* Ask for the next inputs' columns of run j. */
-INLINE void ask_for_inputs(const block *b, int64_t column) {
-    if (column % 64 != 0) return;
+INLINE void ask_for_inputs(const block *b, int64_t j) {
+    if (j * RUN % 64 != 0) return;
     for (int64_t i = 0; i < b->next_rows; i++)
-        __builtin_prefetch(b->next + (size_t)i * b->x_stride + column, 0, 2);
+        __builtin_prefetch(b->next + (size_t)i * b->x_stride + j * RUN, 0, 2);
 }
 
 /* `inputs`: b->inputs rounded up; what is beyond is scaled and forgotten. */
-INLINE void multiply_block(const block *b, int kind, int inputs) {
-    const int run = info_of(kind).run;
-    const int64_t runs = b->columns / run;
+INLINE void multiply_block_of(const block *b, int inputs) {
+    const int64_t runs = b->columns / RUN;
     wr_ahead ahead = b->ahead;
     floats acc[INPUTS];
     UNROLLED_16 for (int i = 0; i < inputs; i++) acc[i] = f_zero();
     for (int64_t j = 0; j < runs + BEHIND; j++) {
-        if (j < runs) multiply_run(b, run, j);
-        ask_for_inputs(b, j * run);
-        wr_ahead_step(&ahead);
-        if (j >= BEHIND) scale_run(b, kind, inputs, j - BEHIND, acc);
+        if (j < runs) {
+            multiply_run(b, j);
+            ask_for_inputs(b, j);
+            wr_ahead_step(&ahead);
+        }
+        if (j >= BEHIND) scale_run(b, inputs, j - BEHIND, acc);
     }
     UNROLLED_16 for (int i = 0; i < inputs; i++) {
         if (i < b->inputs)
@@ -127,75 +127,50 @@ INLINE void multiply_block(const block *b, int kind, int inputs) {
     }
 }
 
-#define BLOCK(KIND)                                                                                \
-    static void block_##KIND(const block *b) {                                                     \
-        if (b->inputs > 12)                                                                        \
-            multiply_block(b, KIND, 16);                                                           \
-        else if (b->inputs > 8)                                                                    \
-            multiply_block(b, KIND, 12);                                                           \
-        else                                                                                       \
-            multiply_block(b, KIND, 8);                                                            \
-    }
-BLOCK(UNPACKED_32)
-BLOCK(UNPACKED_32_MINIMA)
-BLOCK(UNPACKED_16)
-BLOCK(UNPACKED_16_MINIMA)
-#undef BLOCK
+static void multiply_block(const block *b) {
+    if (b->inputs > 12)
+        multiply_block_of(b, 16);
+    else if (b->inputs > 8)
+        multiply_block_of(b, 12);
+    else
+        multiply_block_of(b, 8);
+}
 
 /* ---- products -------------------------------------------------------------------------------- */
 
-/* What a format's products are made of. */
-typedef struct format_blocks {
-    void (*unpack)(const uint8_t *codes_at, const uint8_t *scales_at, int64_t blocks, uint8_t *to);
-    void (*multiply)(const block *b);
-    kind_info info; /* of what is unpacked */
-} format_blocks;
+typedef void (*unpack_function)(const uint8_t *codes_at, const uint8_t *scales_at, int64_t blocks,
+                                uint8_t *to);
 
-static void (*multiply_of(int kind))(const block *b) {
-    switch (kind) {
-    case UNPACKED_32:
-        return block_UNPACKED_32;
-    case UNPACKED_32_MINIMA:
-        return block_UNPACKED_32_MINIMA;
-    case UNPACKED_16:
-        return block_UNPACKED_16;
-    default:
-        return block_UNPACKED_16_MINIMA;
-    }
-}
-
-static format_blocks blocks_of(wr_format format) {
+/* NULL: a format that is left to VNNI. */
+static unpack_function unpack_of(wr_format format) {
     switch (format) {
 #define CASE(NAME)                                                                                 \
     case WR_##NAME:                                                                                \
-        return (format_blocks){unpack_##NAME, multiply_of(unpacked_kind(WR_##NAME)),               \
-                               info_of(unpacked_kind(WR_##NAME))};
+        return unpacked_kind(WR_##NAME) == UNPACKED_32 ? unpack_##NAME : NULL;
         WR_BYTES_FORMATS(CASE)
 #undef CASE
     default:
-        assert(false && "a quantised format");
-        return (format_blocks){0};
+        return NULL;
     }
 }
 
 /* How scratch is divided. */
 typedef struct places {
-    uint8_t *packed, *unpacked; /* a panel on its way; a group */
-    float *a, *sum;
+    uint8_t *unpacked; /* a group, behind a panel on its way (wr_product_panel) */
+    float *a;
     int32_t *sums;
     int64_t group; /* panels */
     size_t bytes;  /* of an unpacked panel */
 } places;
 
-static places divide(const wr_product *job, const wr_panel *m, kind_info info) {
-    const int64_t columns = job->w->columns;
-    places at = {.packed = job->scratch};
-    at.bytes = (size_t)columns * WR_PANEL_ROWS + (size_t)(columns / 32 * info.scales);
-    at.a = (float *)(void *)(at.packed + (job->w->panels == NULL ? m->bytes : 0));
-    at.sum = at.a + columns / 32 * INPUTS;
-    at.sums = (int32_t *)(void *)(at.sum + (info.minima ? columns / info.run * INPUTS : 0));
+static places divide(const wr_product *job, const wr_panel *m) {
+    const int64_t columns = job->w->columns, runs = columns / RUN;
+    uint8_t *scratch = job->scratch;
+    places at = {.bytes = (size_t)(columns * WR_PANEL_ROWS + runs * 64)};
+    at.a = (float *)(void *)(scratch + (job->w->panels == NULL ? m->bytes : 0));
+    at.sums = (int32_t *)(void *)(at.a + runs * INPUTS);
     at.unpacked = (uint8_t *)(at.sums + BUFFERS * SUMS);
-    const uint8_t *end = at.packed + wr_product_scratch(columns);
+    const uint8_t *end = scratch + wr_product_scratch(columns);
     const size_t left = (size_t)(end - at.unpacked), room = left < GROUP_BYTES ? left : GROUP_BYTES;
     at.group = room > at.bytes ? (int64_t)(room / at.bytes) : 1;
     return at;
@@ -245,27 +220,6 @@ static void gather(float *to, const void *numbers, size_t stride, int64_t inputs
     }
 }
 
-/* What a group of panels and a tile of inputs share; the panel is left open. */
-static block block_at(const wr_product *job, const format_blocks *f, const places *at,
-                      int64_t input, int64_t inputs) {
-    const int64_t columns = job->w->columns;
-    const uint8_t *x = wr_product_input(job, input);
-    const wr_bytes parts = wr_bytes_of(x, columns);
-    const float *sum = f->info.run == 32 ? parts.sum : parts.half_sum;
-    gather(at->a, parts.a, job->x_stride, inputs, columns / 32);
-    if (f->info.minima) gather(at->sum, sum, job->x_stride, inputs, columns / f->info.run);
-    return (block){
-        .x = x,
-        .x_stride = job->x_stride,
-        .columns = columns,
-        .a = at->a,
-        .sum = at->sum,
-        .sums = at->sums,
-        .y_stride = job->y_stride,
-        .inputs = inputs,
-    };
-}
-
 /* Panel i of a group asks for its part of the next inputs. */
 static void share_next(block *b, const wr_product *job, int64_t next, int64_t i, int64_t count) {
     const int64_t most = job->batch - next < INPUTS ? job->batch - next : INPUTS;
@@ -274,46 +228,52 @@ static void share_next(block *b, const wr_product *job, int64_t next, int64_t i,
     b->next_rows = end - begin;
 }
 
-static void multiply_group(const wr_product *job, const wr_panel *m, const format_blocks *f,
-                           const places *at, int64_t first, int64_t count) {
-    const int64_t columns = job->w->columns, steps = columns / f->info.run + BEHIND;
+static void multiply_group(const wr_product *job, const wr_panel *m, const places *at,
+                           int64_t first, int64_t count) {
+    const int64_t columns = job->w->columns, runs = columns / RUN;
     const int64_t tiles = (job->batch + INPUTS - 1) / INPUTS;
     const uint8_t *behind = wr_product_behind(job, m, first, count);
-    wr_ahead ahead = wr_ahead_of(behind, (size_t)count * m->bytes, tiles * count * steps);
-    for (int64_t input = 0, inputs; input < job->batch; input += inputs) {
+    wr_ahead ahead = wr_ahead_of(behind, (size_t)count * m->bytes, tiles * count * runs);
+    block b = {.x_stride = job->x_stride,
+               .columns = columns,
+               .a = at->a,
+               .sums = at->sums,
+               .y_stride = job->y_stride};
+    for (int64_t input = 0; input < job->batch; input += b.inputs) {
         const int64_t left = job->batch - input, parts = (left + INPUTS - 1) / INPUTS;
-        inputs = (left + parts - 1) / parts;
-        block b = block_at(job, f, at, input, inputs);
-        configure(inputs, f->info.run);
+        b.inputs = (left + parts - 1) / parts;
+        b.x = wr_product_input(job, input);
+        gather(at->a, wr_bytes_of(b.x, columns).a, job->x_stride, b.inputs, runs);
+        configure(b.inputs);
         for (int64_t i = 0; i < count; i++) {
             b.codes_at = at->unpacked + (size_t)i * at->bytes;
             b.scales_at = b.codes_at + columns * WR_PANEL_ROWS;
             b.y = job->y + input * job->y_stride + (first + i) * WR_PANEL_ROWS;
             b.rows = job->w->rows - (first + i) * WR_PANEL_ROWS;
             b.ahead = ahead;
-            share_next(&b, job, input + inputs, i, count);
-            f->multiply(&b);
-            ahead.at += ahead.lines * steps * 64;
+            share_next(&b, job, input + b.inputs, i, count);
+            multiply_block(&b);
+            ahead.at += ahead.lines * runs * 64;
         }
     }
 }
 
 void wr_amx_bytes_product(const wr_product *job) {
     const wr_matrix *w = job->w;
-    if (job->batch < FEWEST) {
+    const unpack_function to_bytes = unpack_of(w->format);
+    if (job->batch < FEWEST || to_bytes == NULL) {
         wr_vnni_bytes_product(job);
         return;
     }
     const wr_panel m = wr_panel_measure(w->format, w->columns);
-    const format_blocks f = blocks_of(w->format);
-    const places at = divide(job, &m, f.info);
+    const places at = divide(job, &m);
     for (int64_t first = job->panel_begin; first < job->panel_end; first += at.group) {
         const int64_t left = job->panel_end - first, count = left < at.group ? left : at.group;
         for (int64_t i = 0; i < count; i++) {
             const uint8_t *packed = wr_product_panel(job, &m, first + i);
-            f.unpack(packed, packed + m.scales, m.blocks, at.unpacked + (size_t)i * at.bytes);
+            to_bytes(packed, packed + m.scales, m.blocks, at.unpacked + (size_t)i * at.bytes);
         }
-        multiply_group(job, &m, &f, &at, first, count);
+        multiply_group(job, &m, &at, first, count);
     }
     _tile_release();
 }

@@ -123,6 +123,22 @@ static inline float largest(const float *x, int64_t n) {
     return result;
 }
 
+/* The terms as floats, their sum in double precision. */
+static double log_sum_exp(const float *x, int64_t n) {
+    const float max = largest(x, n);
+    wide sum = wide_zero();
+    for (int64_t i = 0; i < n; i += LANES) {
+        vec a = v_exp(v_sub(load_up_to(x + i, n - i), v_all(max)));
+        if (n - i < LANES) { /* lanes beyond the row would add their own */
+            float kept[LANES];
+            v_store(kept, a);
+            a = v_load_part(kept, n - i);
+        }
+        sum = wide_add(sum, a);
+    }
+    return (double)max + log(wide_sum(sum));
+}
+
 static void softmax(float *x, int64_t n) {
     const vec max = v_all(largest(x, n));
     wide sum = wide_zero();

@@ -5,7 +5,7 @@ DESTDIR ?=
 FUZZ_SECONDS ?= 60
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test build asan tsan bench experiments fuzz check format install clean
+.PHONY: help demo test build asan tsan arm bench experiments fuzz check format install clean
 
 help:
 	@echo "weir: language models over endless text in constant memory"
@@ -26,6 +26,9 @@ asan: build-asan/build.ninja ## the tests under the address and undefined-behavi
 tsan: build-tsan/build.ninja ## the tests under the thread sanitizer
 	@meson test -C build-tsan --no-suite endless --no-suite golden --timeout-multiplier 10 \
 	    --print-errorlogs
+
+arm: ## the engine for 64-bit ARM and the tests of its kernels, under qemu
+	@./scripts/test-arm
 
 bench: build/build.ninja ## the programs in bench/: measure speed
 	@meson test -C build --benchmark --verbose
@@ -49,7 +52,7 @@ install: build/build.ninja ## PREFIX (/usr/local) and DESTDIR are honoured
 	@DESTDIR=$(DESTDIR) meson install -C build --no-rebuild
 
 clean: ## remove every build folder
-	rm -rf build build-asan build-tsan build-fuzz
+	rm -rf build build-asan build-tsan build-fuzz build-arm
 
 build/build.ninja:
 	@meson setup build

@@ -5,6 +5,7 @@
 
 #include <sched.h>
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,27 +13,30 @@
 #include <cpuid.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+#elif defined(__aarch64__) && defined(__linux__)
+#include <sys/auxv.h>
 #endif
 
-/* To add one: the enum in cpu.h, its name here, its test in wr_cpu_detect. */
+int wr_cpu_count(void) {
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof set, &set) != 0) return 1;
+    return CPU_COUNT(&set);
+}
+
+/* For each architecture: the names of its levels, wr_cpu_detect, wr_cpu_relax. To add a level: the
+ * enum in cpu.h, its name here, its test in wr_cpu_detect. */
+#if defined(__x86_64__) || defined(__i386__)
+
 static const char *const level_names[WR_CPU_LEVELS] = {
     [WR_CPU_SCALAR] = "scalar",   [WR_CPU_AVX2] = "avx2",       [WR_CPU_AVX512] = "avx512",
     [WR_CPU_VNNI] = "avx512vnni", [WR_CPU_BF16] = "avx512bf16", [WR_CPU_AMX] = "amx",
 };
-
-#if defined(__x86_64__) || defined(__i386__)
 
 /* __builtin_cpu_supports knows no "f16c" in clang 14. Asked only beside AVX2, which also says that
  * the system saves the wide registers. */
 static bool has_f16c(void) {
     unsigned a, b, c, d;
     return __get_cpuid(1, &a, &b, &c, &d) && (c & bit_F16C) != 0;
-}
-
-int wr_cpu_count(void) {
-    cpu_set_t set;
-    if (sched_getaffinity(0, sizeof set, &set) != 0) return 1;
-    return CPU_COUNT(&set);
 }
 
 /* The tiles' state is large, so Linux wants a program to ask for it (once; asking again is
@@ -67,7 +71,28 @@ wr_cpu_level wr_cpu_detect(void) {
 
 void wr_cpu_relax(void) { __builtin_ia32_pause(); }
 
+#elif defined(__aarch64__)
+
+static const char *const level_names[WR_CPU_LEVELS] = {
+    [WR_CPU_SCALAR] = "scalar",
+    [WR_CPU_NEON] = "neon",
+    [WR_CPU_DOTPROD] = "neon-dotprod",
+};
+
+wr_cpu_level wr_cpu_detect(void) {
+#ifdef __linux__
+    enum { HAS_DOTPROD = 1 << 20 }; /* HWCAP_ASIMDDP */
+    return getauxval(AT_HWCAP) & HAS_DOTPROD ? WR_CPU_DOTPROD : WR_CPU_NEON;
 #else
+    return WR_CPU_NEON;
+#endif
+}
+
+void wr_cpu_relax(void) { __asm__ volatile("yield"); }
+
+#else
+
+static const char *const level_names[WR_CPU_LEVELS] = {[WR_CPU_SCALAR] = "scalar"};
 
 wr_cpu_level wr_cpu_detect(void) { return WR_CPU_SCALAR; }
 
@@ -78,6 +103,18 @@ void wr_cpu_relax(void) {}
 const char *wr_cpu_name(wr_cpu_level level) {
     bool known = (unsigned)level < WR_CPU_LEVELS;
     return known ? level_names[level] : "unknown";
+}
+
+static weir_status unknown(const char *name, weir_error *error) {
+    char names[128];
+    size_t used = 0;
+    for (int i = 0; i < WR_CPU_LEVELS; i++) {
+        const char *between = i == 0 ? "" : i + 1 < WR_CPU_LEVELS ? ", " : " and ";
+        used +=
+            (size_t)snprintf(names + used, sizeof names - used, "%s%s", between, level_names[i]);
+    }
+    return weir_error_set(error, WEIR_USAGE, "unknown CPU level \"%.40s\"; the levels are %s", name,
+                          names);
 }
 
 weir_status wr_cpu_choose(const char *name, wr_cpu_level *level, weir_error *error) {
@@ -97,8 +134,5 @@ weir_status wr_cpu_choose(const char *name, wr_cpu_level *level, weir_error *err
         *level = (wr_cpu_level)i;
         return WEIR_OK;
     }
-    return weir_error_set(error, WEIR_USAGE,
-                          "unknown CPU level \"%.40s\"; the levels are scalar, avx2, avx512, "
-                          "avx512vnni, avx512bf16 and amx",
-                          name);
+    return unknown(name, error);
 }

@@ -15,6 +15,9 @@ static const wr_kernels *const tables[WR_CPU_LEVELS] = {
     [WR_CPU_AVX2] = &wr_kernels_avx2,       [WR_CPU_AVX512] = &wr_kernels_avx512,
     [WR_CPU_VNNI] = &wr_kernels_avx512vnni, [WR_CPU_AMX] = &wr_kernels_amx,
 #endif
+#ifdef WR_ARM_KERNELS
+    [WR_CPU_NEON] = &wr_kernels_neon,       [WR_CPU_DOTPROD] = &wr_kernels_dotprod,
+#endif
 };
 
 static wr_kernels whole[WR_CPU_LEVELS];

@@ -13,6 +13,10 @@ extern const wr_kernels wr_kernels_avx512;
 extern const wr_kernels wr_kernels_avx512vnni;
 extern const wr_kernels wr_kernels_amx;
 #endif
+#ifdef WR_ARM_KERNELS
+extern const wr_kernels wr_kernels_neon;
+extern const wr_kernels wr_kernels_dotprod;
+#endif
 
 enum {
     WR_LANES = 16,         /* of the widest vector: scratch is padded to it */

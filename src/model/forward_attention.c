@@ -1,0 +1,226 @@
+/* Positions, cache and attention of the forward pass. */
+#include "model/forward_inside.h"
+
+/* --- Positions, pages, spans and tiles, once per chunk
+ * ----------------------------------------------- */
+
+static wr_cache_view *view_at(const wr_forward *f, int32_t segment, int32_t group) {
+    return &f->views[segment * f->groups + group];
+}
+
+static void place_task(void *context, int64_t begin, int64_t end, int worker) {
+    wr_forward *f = context;
+    const wr_rope *rope = &f->model->rope;
+    (void)worker;
+    for (int64_t i = begin; i < end; i++) {
+        const wr_cache *cache = wr_segment_at(f, i)->cache;
+        int64_t t = wr_index_at(f, i);
+        int64_t position = wr_cache_position(cache, t);
+        float *angles = f->angles + i * 2 * rope->dim;
+        f->turned[i] = position != t && wr_cache_pinned(cache) > 0;
+        wr_rope_angles(rope, (uint64_t)t, angles);
+        if (f->turned[i]) wr_rope_angles(rope, (uint64_t)position, angles + rope->dim);
+        for (int32_t g = 0; g < wr_cache_groups(cache); g++) {
+            wr_token_spans *spans = &f->spans[g * f->chunk + i];
+            wr_cache_spans(cache, g, view_at(f, f->segment_of[i], g), t, &spans->pinned,
+                           &spans->recent);
+        }
+    }
+}
+
+/* Tokens of a tile: fewer where threads would idle, as long as vectors stay full. */
+static int64_t choose_tile(const wr_forward *f) {
+    const weir_model *m = f->model;
+    int64_t group = m->heads / m->kv_heads;
+    int64_t wanted = 4 * wr_threads_count(f->threads);
+    int64_t tile = wr_attention_tile((int32_t)group);
+    while (tile > 1 && tile * group > 32 && m->kv_heads * ((f->count + tile - 1) / tile) < wanted)
+        tile = (tile + 1) / 2;
+    return tile;
+}
+
+static void place_segment(wr_forward *f, int32_t segment, int64_t tile) {
+    const wr_segment *s = &f->segments[segment];
+    for (int32_t g = 0; g < f->groups; g++) {
+        wr_cache_view *view = view_at(f, segment, g);
+        view->pages = f->pages + (int64_t)(segment * f->groups + g) * f->max_pages;
+        wr_cache_view_of(s->cache, g, s->first, s->first + s->count, view);
+    }
+    for (int64_t at = s->row, end = s->row + s->count; at < end; at += tile)
+        f->tiles[f->tile_count++] = (wr_token_tile){at, at + tile < end ? at + tile : end};
+}
+
+void wr_forward_place(wr_forward *f) {
+    const int64_t tile = choose_tile(f);
+    f->tile_count = 0;
+    for (int32_t i = 0; i < f->segment_count; i++) place_segment(f, i, tile);
+    wr_forward_run(f, f->count, f->count * (f->model->rotary_dim + 1) * 50, place_task, f);
+}
+
+/* --- Attention -------------------------------------------------------------------------------- */
+
+typedef struct layer_step {
+    wr_forward *f;
+    int32_t layer;
+    int32_t parts; /* that the heads of a KV head are divided into */
+} layer_step;
+
+static void write_cache(const wr_forward *f, int32_t layer, int64_t i) {
+    const weir_model *m = f->model;
+    wr_cache_row row = wr_cache_row_at(wr_segment_at(f, i)->cache, layer, wr_index_at(f, i));
+    const float *k = f->k + i * m->kv_heads * m->key_dim;
+    const float *v = f->v + i * m->kv_heads * m->value_dim;
+    for (int32_t h = 0; h < m->kv_heads; h++) {
+        size_t at = row.head_stride * (size_t)h;
+        m->kernels->kv_write_key(row.type, row.keys + at, row.place, k + (int64_t)h * m->key_dim,
+                                 m->key_dim);
+        m->kernels->kv_write(row.type, row.value + at, v + (int64_t)h * m->value_dim, m->value_dim);
+    }
+}
+
+static void rotate_task(void *context, int64_t begin, int64_t end, int worker) {
+    const layer_step *step = context;
+    wr_forward *f = step->f;
+    const weir_model *m = f->model;
+    const wr_rope *rope = &m->rope;
+    int64_t query = (int64_t)m->heads * m->key_dim;
+    (void)worker;
+    for (int64_t i = begin; i < end; i++) {
+        const float *angles = f->angles + i * 2 * rope->dim;
+        float *q = f->q + i * query;
+        float *k = f->k + i * m->kv_heads * m->key_dim;
+        if (f->turned[i])
+            m->kernels->rotate(f->q_pinned + i * query, q, angles + rope->dim, m->heads, m->key_dim,
+                               rope->dim, rope->pairing);
+        m->kernels->rotate(q, q, angles, m->heads, m->key_dim, rope->dim, rope->pairing);
+        m->kernels->rotate(k, k, angles, m->kv_heads, m->key_dim, rope->dim, rope->pairing);
+        write_cache(f, step->layer, i);
+    }
+}
+
+static wr_attention_token attention_token(const wr_forward *f, int32_t layer, int64_t i,
+                                          int32_t head) {
+    const weir_model *m = f->model;
+    const wr_token_spans *spans =
+        &f->spans[wr_cache_group_of(wr_segment_at(f, i)->cache, layer) * f->chunk + i];
+    int64_t query = (i * m->heads + head) * m->key_dim;
+    return (wr_attention_token){.query_recent = f->q + query,
+                                .query_pinned = (f->turned[i] ? f->q_pinned : f->q) + query,
+                                .out = f->attended + (i * m->heads + head) * m->value_dim,
+                                .pinned = spans->pinned,
+                                .recent = spans->recent};
+}
+
+/* A job for `heads` query heads of one KV head; its tokens are the caller's to give. */
+static wr_attention attention_job(const wr_forward *f, int32_t layer, int32_t segment,
+                                  int32_t kv_head, int32_t heads, int worker) {
+    const weir_model *m = f->model;
+    const wr_cache *cache = f->segments[segment].cache;
+    const wr_cache_view *view = view_at(f, segment, wr_cache_group_of(cache, layer));
+    int32_t tile = wr_attention_tile(m->heads / m->kv_heads);
+    wr_attention job = {.tokens = f->tokens + (int64_t)worker * tile,
+                        .heads = heads,
+                        .key_dim = m->key_dim,
+                        .value_dim = m->value_dim,
+                        .scale = m->attention_scale,
+                        .scratch =
+                            (float *)(void *)(f->scratch + (size_t)worker * f->scratch_bytes)};
+    wr_cache_offsets(cache, layer, kv_head, &job.pinned, &job.recent);
+    job.pinned.pages = view->pages;
+    job.recent.pages = view->pages + view->pinned;
+    return job;
+}
+
+/* The tokens of a tile for query heads [head, head_end), which share a KV head. */
+static void attend_tile(const layer_step *step, wr_token_tile tile, int32_t head, int32_t head_end,
+                        int worker) {
+    const wr_forward *f = step->f;
+    int32_t group = f->model->heads / f->model->kv_heads;
+    wr_attention_token *tokens = f->tokens + (int64_t)worker * wr_attention_tile(group);
+    wr_attention job = attention_job(f, step->layer, f->segment_of[tile.begin], head / group,
+                                     head_end - head, worker);
+    for (int64_t i = tile.begin; i < tile.end; i++)
+        tokens[job.token_count++] = attention_token(f, step->layer, i, head);
+    f->model->kernels->attend(&job);
+}
+
+/* Item = (KV head * parts + part) * tiles + tile: neighbours read the same pages. */
+static void attend_task(void *context, int64_t begin, int64_t end, int worker) {
+    const layer_step *step = context;
+    const wr_forward *f = step->f;
+    int32_t group = f->model->heads / f->model->kv_heads;
+    int64_t tiles = f->tile_count;
+    for (int64_t item = begin; item < end; item++) {
+        int32_t part = (int32_t)(item / tiles % step->parts);
+        int32_t head = (int32_t)(item / tiles / step->parts) * group;
+        attend_tile(step, f->tiles[item % tiles], head + group * part / step->parts,
+                    head + group * (part + 1) / step->parts, worker);
+    }
+}
+
+/* Tiles are smaller, down to enough queries for full vectors, where large ones would leave threads
+ * without work. For a few tokens the heads that share a KV head are divided as well, though each
+ * part reads the keys again. */
+static void divide_attention(layer_step *step) {
+    const weir_model *m = step->f->model;
+    int32_t group = m->heads / m->kv_heads;
+    int64_t threads = wr_threads_count(step->f->threads);
+    step->parts = 1;
+    for (int64_t items = m->kv_heads * step->f->tile_count;
+         items % threads != 0 && items < 4 * threads && step->parts * 2 <= group; items *= 2)
+        step->parts *= 2;
+}
+
+/* For the observer every query of the segment attends once more, now keeping its scores; the output
+ * is the same. */
+static void show_scores(const wr_forward *f, int32_t layer, const wr_segment *segment) {
+    const weir_model *m = f->model;
+    const wr_observer *observer = segment->observer;
+    int32_t group = m->heads / m->kv_heads;
+    for (int64_t i = segment->row; i < segment->row + segment->count; i++) {
+        wr_attention_token token = attention_token(f, layer, i, 0);
+        weir_scores seen = {.layer = layer,
+                            .index = wr_index_at(f, i),
+                            .scores = observer->scores,
+                            .heads = m->heads,
+                            .pinned = token.pinned.end - token.pinned.begin};
+        int32_t recent = token.recent.end - token.recent.begin;
+        int64_t pinned_end = wr_cache_pinned(segment->cache);
+        pinned_end = pinned_end < seen.index + 1 ? pinned_end : seen.index + 1;
+        seen.keys = seen.pinned + recent;
+        seen.pinned_first = pinned_end - seen.pinned;
+        seen.recent_first = seen.index + 1 - recent;
+        for (int32_t head = 0; head < m->heads; head += group) {
+            wr_attention job = attention_job(f, layer, f->segment_of[i], head / group, group, 0);
+            token = attention_token(f, layer, i, head);
+            token.scores = observer->scores + (int64_t)head * seen.keys;
+            job.tokens = &token;
+            job.token_count = 1;
+            m->kernels->attend(&job);
+        }
+        observer->scores_fn(observer->scores_context, &seen);
+    }
+}
+
+/* Multiplications of attention over the chunk, roughly: for deciding who computes. */
+static int64_t attention_work(const wr_forward *f) {
+    const weir_model *m = f->model;
+    int64_t pairs = 0;
+    for (int32_t i = 0; i < f->segment_count; i++) {
+        const wr_segment *s = &f->segments[i];
+        pairs += s->count * (wr_cache_position(s->cache, s->first + s->count - 1) + 1);
+    }
+    return pairs * m->heads * (m->key_dim + m->value_dim);
+}
+
+void wr_forward_attend(wr_forward *f, int32_t layer) {
+    const weir_model *m = f->model;
+    layer_step step = {.f = f, .layer = layer};
+    wr_forward_run(f, f->count, f->count * m->width * 4, rotate_task, &step);
+    divide_attention(&step);
+    wr_forward_run(f, m->kv_heads * step.parts * f->tile_count, attention_work(f), attend_task,
+                   &step);
+    for (int32_t i = 0; i < f->segment_count; i++)
+        if (f->segments[i].observer && f->segments[i].observer->scores_fn)
+            show_scores(f, layer, &f->segments[i]);
+}

@@ -1,0 +1,94 @@
+/*
+ * The forward pass inside: its scratch, and what its files do for each other.
+ *
+ *     forward.c            blocks, rows, logits
+ *     forward_linear.c     matrix products, with what they read prepared
+ *     forward_attention.c  positions, cache and attention
+ */
+#ifndef WR_FORWARD_INSIDE_H
+#define WR_FORWARD_INSIDE_H
+
+#include "model/forward.h"
+
+/* What a token may attend, as numbers in its group's sequences of pages. */
+typedef struct wr_token_spans {
+    wr_kv_span pinned;
+    wr_kv_span recent;
+} wr_token_spans;
+
+/* Rows of one segment. */
+typedef struct wr_token_tile {
+    int64_t begin, end;
+} wr_token_tile;
+
+struct wr_forward {
+    const weir_model *model;
+    wr_threads *threads;
+    int64_t chunk;
+    float *x;                   /* [chunk, width] the residual stream */
+    float *normed;              /* [chunk, width] */
+    float *added;               /* [chunk, width] what a half block adds to x */
+    float *q;                   /* [chunk, heads * key_dim] rotated at t */
+    float *q_pinned;            /* [chunk, heads * key_dim] rotated at c(t) */
+    float *k;                   /* [chunk, kv_heads * key_dim] */
+    float *v;                   /* [chunk, kv_heads * value_dim] */
+    float *attended;            /* [chunk, heads * value_dim] */
+    float *gate;                /* [chunk, feed_forward] */
+    float *up;                  /* [chunk, feed_forward] */
+    float *angles;              /* [chunk, 2, rotary_dim]: at t, at c(t) */
+    bool *turned;               /* [chunk] c(t) differs from t */
+    uint8_t *inputs[WR_INPUTS]; /* [chunk] rows of what products read; NULL: no weight takes it */
+    size_t input_bytes[WR_INPUTS];
+    uint8_t *scratch; /* [threads, scratch_bytes] */
+    size_t scratch_bytes;
+    wr_cache_view *views;       /* [segments, groups] the pages of a segment */
+    const uint8_t **pages;      /* [segments, groups, max_pages] */
+    wr_token_spans *spans;      /* [groups, chunk] */
+    wr_attention_token *tokens; /* [threads, tile] */
+    int32_t max_pages;
+    int32_t groups;
+    int32_t *segment_of;  /* [chunk] the segment that a row belongs to */
+    wr_token_tile *tiles; /* [chunk] whose queries attend together */
+
+    /* The chunk at hand. */
+    wr_segment *segments; /* borrowed */
+    int32_t segment_count;
+    int64_t count; /* rows of all segments */
+    int64_t tile_count;
+};
+
+/* The segment that a row of the chunk belongs to. */
+static inline const wr_segment *wr_segment_at(const wr_forward *f, int64_t row) {
+    return &f->segments[f->segment_of[row]];
+}
+
+/* The stream index of a row. */
+static inline int64_t wr_index_at(const wr_forward *f, int64_t row) {
+    const wr_segment *segment = wr_segment_at(f, row);
+    return segment->first + row - segment->row;
+}
+
+/* forward.c */
+/* Run a task over items; alone when all of it is little `work` (multiplications). Items are claimed
+ * in enough runs that a slow thread only claims fewer. */
+void wr_forward_run(wr_forward *f, int64_t items, int64_t work, wr_task task, void *context);
+
+/* forward_linear.c */
+/* A weight and where its product goes: [batch, rows]. */
+typedef struct wr_weighted {
+    const wr_linear *linear;
+    float *y;
+} wr_weighted;
+/* The most columns of a matrix. */
+int64_t wr_most_columns(const weir_model *model);
+/* Products of rows x [batch, columns], batch <= chunk, with `count` weights. */
+void wr_forward_linear(wr_forward *f, const float *x, int64_t batch, const wr_weighted *products,
+                       int count);
+
+/* forward_attention.c */
+/* Once per chunk: angles, and what each token may attend. */
+void wr_forward_place(wr_forward *f);
+/* q, k, v of the chunk rotated, the cache written, and `attended`. */
+void wr_forward_attend(wr_forward *f, int32_t layer);
+
+#endif

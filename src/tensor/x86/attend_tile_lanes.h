@@ -75,8 +75,18 @@ INLINE wr_kv_span computed(const block_step *p, const meeting how) {
                         (p->any.end + TILE_KEYS - 1) / TILE_KEYS * TILE_KEYS};
 }
 
-/* scores[j][...] = query . key[j] */
-INLINE void score_block(const block_step *p, const int vecs, const wr_kv_span places) {
+/* scores[j][...] = query . key[j], minus infinity at places that a query does not see; best the
+ * largest of them. */
+INLINE void score_block(const block_step *p, const int vecs, const wr_kv_span places,
+                        const meeting how, vec best[2]) {
+    vec begin[2], end[2];
+    UNROLLED for (int v = 0; v < vecs; v++) {
+        begin[v] = how == MEET_EDGE ? v_load_distance(p->begin + v * LANES, p->first)
+                                    : v_all((float)p->any.begin);
+        end[v] = how == MEET_EDGE ? v_load_distance(p->end + v * LANES, p->first)
+                                  : v_all((float)p->any.end);
+        best[v] = v_all(-INFINITY);
+    }
     for (int32_t j = places.begin; j < places.end; j += TILE_KEYS) {
         vec sums[TILE_KEYS][2];
         UNROLLED for (int k = 0; k < TILE_KEYS; k++) sums[k][0] = sums[k][1] = v_zero();
@@ -89,26 +99,16 @@ INLINE void score_block(const block_step *p, const int vecs, const wr_kv_span pl
                 UNROLLED for (int v = 0; v < vecs; v++) sums[k][v] = v_fma(q[v], key, sums[k][v]);
             }
         }
-        UNROLLED for (int k = 0; k < TILE_KEYS; k++) UNROLLED for (int v = 0; v < vecs; v++)
+        UNROLLED for (int k = 0; k < TILE_KEYS; k++) UNROLLED for (int v = 0; v < vecs; v++) {
+            if (how != MEET_WHOLE)
+                sums[k][v] = v_select(v_within(v_all((float)(j + k)), begin[v], end[v]), sums[k][v],
+                                      v_all(-INFINITY));
             v_store(p->scores + (j + k) * QUERY_BLOCK + v * LANES, sums[k][v]);
-    }
-}
-
-/* Scores of places that a query does not see become minus infinity. */
-INLINE void hide_unseen(const block_step *p, const int vecs, const wr_kv_span places,
-                        const meeting how) {
-    UNROLLED for (int v = 0; v < vecs; v++) {
-        float *scores = p->scores + v * LANES;
-        const vec begin = v_load_distance(p->begin + v * LANES, p->first);
-        const vec end = v_load_distance(p->end + v * LANES, p->first);
-        for (int32_t j = places.begin; j < places.end; j++) {
-            float *score = scores + j * QUERY_BLOCK;
-            const bool any = p->any.begin <= j && j < p->any.end;
-            if (!any)
-                v_store(score, v_all(-INFINITY));
-            else if (how == MEET_EDGE)
-                v_store(score, v_select(v_within(v_all((float)j), begin, end), v_load(score),
-                                        v_all(-INFINITY)));
+        }
+        UNROLLED for (int v = 0; v < vecs; v++) {
+            UNROLLED for (int k = 0; k < TILE_KEYS / 2; k++) sums[k][v] =
+                v_max(sums[k][v], sums[k + TILE_KEYS / 2][v]);
+            UNROLLED for (int k = 0; k < TILE_KEYS / 2; k++) best[v] = v_max(sums[k][v], best[v]);
         }
     }
 }
@@ -128,28 +128,30 @@ INLINE vec fold_places(const float *weights) {
 }
 
 /* Scores to weights, 0 at places that are not computed; m and l advance. */
-INLINE void weigh_vector(const block_step *p, const int v, const wr_kv_span places) {
-    float *scores = p->scores + v * LANES;
-    const vec old = v_load(p->max + v * LANES);
-    vec best = v_load(scores + places.begin * QUERY_BLOCK), other = best;
-    for (int32_t j = places.begin; j < places.end; j += 2) {
-        best = v_max(best, v_load(scores + j * QUERY_BLOCK));
-        other = v_max(other, v_load(scores + (j + 1) * QUERY_BLOCK));
+INLINE void weigh_block(const block_step *p, const int vecs, const wr_kv_span places,
+                        const vec best[2]) {
+    vec base[2], shrink[2];
+    UNROLLED for (int v = 0; v < vecs; v++) {
+        const vec old = v_load(p->max + v * LANES), max = next_max(best[v], old);
+        base[v] = subtracted(max);
+        shrink[v] = shrinkage(old, max);
+        v_store(p->max + v * LANES, max);
+        v_store(p->shrink + v * LANES, shrink[v]);
     }
-    const vec max = next_max(v_max(best, other), old), base = subtracted(max);
-    const vec shrink = shrinkage(old, max);
-    for (int32_t j = 0; j < places.begin; j++) v_store(scores + j * QUERY_BLOCK, v_zero());
-    for (int32_t j = places.begin; j < places.end; j += TILE_KEYS) {
-        UNROLLED for (int k = 0; k < TILE_KEYS; k++) {
-            float *score = scores + (j + k) * QUERY_BLOCK;
-            v_store(score, v_exp2(v_sub(v_load(score), base)));
+    for (int32_t j = places.begin; j < places.end; j += TILE_KEYS / 2) {
+        UNROLLED for (int k = 0; k < TILE_KEYS / 2; k++) UNROLLED for (int v = 0; v < vecs; v++) {
+            float *score = p->scores + (j + k) * QUERY_BLOCK + v * LANES;
+            v_store(score, v_exp2(v_sub(v_load(score), base[v])));
         }
     }
-    for (int32_t j = places.end; j < WR_PAGE_TOKENS; j++)
-        v_store(scores + j * QUERY_BLOCK, v_zero());
-    v_store(p->max + v * LANES, max);
-    v_store(p->shrink + v * LANES, shrink);
-    v_store(p->sum + v * LANES, v_fma(v_load(p->sum + v * LANES), shrink, fold_places(scores)));
+    for (int32_t j = 0; j < places.begin; j++) UNROLLED for (int v = 0; v < vecs; v++)
+        v_store(p->scores + j * QUERY_BLOCK + v * LANES, v_zero());
+    for (int32_t j = places.end; j < WR_PAGE_TOKENS; j++) UNROLLED for (int v = 0; v < vecs; v++)
+        v_store(p->scores + j * QUERY_BLOCK + v * LANES, v_zero());
+    UNROLLED for (int v = 0; v < vecs; v++) {
+        float *sum = p->sum + v * LANES;
+        v_store(sum, v_fma(v_load(sum), shrink[v], fold_places(p->scores + v * LANES)));
+    }
 }
 
 /* out[d][...] = shrink * out[d][...] + sum_j weight[j] * value[j][d] over the keys seen */
@@ -187,9 +189,9 @@ INLINE void add_block(const block_step *p, const int vecs, const meeting how) {
 INLINE void step_block(const block_step *step, const int vecs, const meeting how) {
     const block_step here = *step, *p = &here; /* its members stay in registers */
     const wr_kv_span places = computed(p, how);
-    score_block(p, vecs, places);
-    if (how != MEET_WHOLE) hide_unseen(p, vecs, places, how);
-    for (int v = 0; v < vecs; v++) weigh_vector(p, v, places);
+    vec best[2];
+    score_block(p, vecs, places, how, best);
+    weigh_block(p, vecs, places, best);
     add_block(p, vecs, how);
 }
 

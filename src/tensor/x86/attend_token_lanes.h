@@ -20,8 +20,9 @@ typedef struct page_step {
     wr_kv_span seen;     /* places */
     const float *query; /* [key_dim][heads] */
     float *scores;      /* [heads][32], then weights */
-    float *max, *sum;   /* [heads] m, in base 2, and l */
-    float *shrink;      /* [heads] */
+    float *max, *sum;   /* [LANES] m, in base 2, and l, a head to a lane */
+    float *shrink;      /* [LANES] */
+    float *base;        /* [LANES] what is subtracted from scores */
     float *out;         /* [heads, value_dim] */
     float *told;        /* NULL, or where head 0's scores of this page go */
     int64_t told_keys;  /* from head to head there */
@@ -148,18 +149,16 @@ static void show_and_hide(const page_step *p, int32_t heads) {
     }
 }
 
-/* Of each of `heads` vectors the largest number, or the sum: lane h of the result. */
+/* Lane h: the largest number, or the sum, of a[h]. Other lanes are arbitrary. */
 INLINE vec largest_of_each(vec a[TOKEN_HEADS], const int heads) {
-    if (heads == TOKEN_HEADS) return v_largest_of_each(a);
-    float largest_ones[LANES] = {0};
-    UNROLLED for (int h = 0; h < heads; h++) largest_ones[h] = v_largest(a[h]);
-    return v_load(largest_ones);
+    if (heads == 1) return v_all(v_largest(a[0]));
+    UNROLLED for (int h = heads; h < TOKEN_HEADS; h++) a[h] = a[0]; /* nothing is done twice */
+    return v_largest_of_each(a);
 }
 INLINE vec sum_of_each(vec a[TOKEN_HEADS], const int heads) {
-    if (heads == TOKEN_HEADS) return v_sum_of_each(a);
-    float sums[LANES] = {0};
-    UNROLLED for (int h = 0; h < heads; h++) sums[h] = v_sum(a[h]);
-    return v_load(sums);
+    if (heads == 1) return v_all(v_sum(a[0]));
+    UNROLLED for (int h = heads; h < TOKEN_HEADS; h++) a[h] = a[0];
+    return v_sum_of_each(a);
 }
 
 /* 32 weights by lanes: halves folded onto each other. */
@@ -172,33 +171,30 @@ INLINE vec fold_weights(const vec w[WR_PAGE_TOKENS / LANES]) {
 INLINE void weigh_page(const page_step *p, const int heads) {
     enum { COUNT = WR_PAGE_TOKENS / LANES };
     vec each[TOKEN_HEADS];
-    float base[LANES];
+    float *const scores = p->scores, *const base = p->base;
     UNROLLED for (int h = 0; h < heads; h++) {
-        const float *scores = p->scores + h * WR_PAGE_TOKENS;
-        each[h] = v_max(v_load(scores), v_load(scores + (COUNT - 1) * LANES));
-        if (COUNT == 4)
-            each[h] = v_max(each[h], v_max(v_load(scores + LANES), v_load(scores + 2 * LANES)));
+        const float *at = scores + h * WR_PAGE_TOKENS;
+        each[h] = v_max(v_load(at), v_load(at + (COUNT - 1) * LANES));
+        if (COUNT == 4) each[h] = v_max(each[h], v_max(v_load(at + LANES), v_load(at + 2 * LANES)));
     }
-    const vec old = v_load_part(p->max, heads);
-    const vec max = next_max(largest_of_each(each, heads), old), shrink = shrinkage(old, max);
+    const vec old = v_load(p->max), max = next_max(largest_of_each(each, heads), old);
+    const vec shrink = shrinkage(old, max);
     v_store(base, subtracted(max));
-    v_store_part(p->max, max, heads);
-    v_store_part(p->shrink, shrink, heads);
+    v_store(p->max, max);
+    v_store(p->shrink, shrink);
     UNROLLED for (int h = 0; h < heads; h++) {
-        float *scores = p->scores + h * WR_PAGE_TOKENS;
+        float *at = scores + h * WR_PAGE_TOKENS;
         vec w[COUNT];
         UNROLLED for (int v = 0; v < COUNT; v++) {
-            w[v] = v_exp2(v_sub(v_load(scores + v * LANES), v_all(base[h])));
-            v_store(scores + v * LANES, w[v]);
+            w[v] = v_exp2(v_sub(v_load(at + v * LANES), v_all(base[h])));
+            v_store(at + v * LANES, w[v]);
         }
         each[h] = fold_weights(w);
     }
-    v_store_part(p->sum, v_fma(v_load_part(p->sum, heads), shrink, sum_of_each(each, heads)),
-                 heads);
+    v_store(p->sum, v_fma(v_load(p->sum), shrink, sum_of_each(each, heads)));
 }
 
-INLINE void take_page(wr_kv_type type, const page_step *step, const int heads) {
-    const page_step here = *step, *p = &here; /* its members stay in registers */
+INLINE void take_page(wr_kv_type type, const page_step *p, const int heads) {
     score_page(type, p, heads);
     if (p->seen.end - p->seen.begin < WR_PAGE_TOKENS || p->told != NULL) show_and_hide(p, heads);
     weigh_page(p, heads);
@@ -233,11 +229,12 @@ static const page_function page_functions[WR_KV_TYPES][4] = {TABLE(F32), TABLE(F
 typedef struct token_state {
     const wr_attention *job;
     const wr_attention_token *token;
-    float *query;  /* [key_dim][heads] of each part, one part after the other */
-    float *max;    /* [heads] m, in base 2 */
-    float *sum;    /* [heads] l */
-    float *shrink; /* [TOKEN_HEADS] */
     float *scores; /* [TOKEN_HEADS][32] */
+    float *shrink; /* [LANES] */
+    float *base;   /* [LANES] */
+    float *max;    /* [parts][LANES] m, in base 2 */
+    float *sum;    /* [parts][LANES] l */
+    float *query;  /* [key_dim][heads] of each part, one part after the other */
     int64_t keys;  /* that the token sees */
     int64_t told;  /* of them, scores told */
 } token_state;
@@ -270,15 +267,16 @@ static void attend_page(token_state *at, const wr_kv_sequence *from, page_step *
     int log2;
     p->query = at->query;
     p->told_keys = at->keys;
+    p->max = at->max;
+    p->sum = at->sum;
     for (int32_t head = 0, heads; head < job->heads; head += heads) {
         heads = part_of(job->heads - head, &log2);
-        p->max = at->max + head;
-        p->sum = at->sum + head;
         p->out = at->token->out + (int64_t)head * job->value_dim;
-        if (at->token->scores != NULL)
-            p->told = at->token->scores + head * at->keys + at->told;
+        if (at->token->scores != NULL) p->told = at->token->scores + head * at->keys + at->told;
         page_functions[from->type][log2](p);
         p->query += heads * job->key_dim;
+        p->max += LANES;
+        p->sum += LANES;
     }
     at->told += p->seen.end - p->seen.begin;
 }
@@ -300,28 +298,57 @@ static void attend_sequence(token_state *at, const wr_kv_sequence *from, const f
                        .value_element = stride / (size_t)at->job->value_dim,
                        .seen = places_of(span, i),
                        .scores = at->scores,
-                       .shrink = at->shrink};
+                       .shrink = at->shrink,
+                       .base = at->base};
         attend_page(at, from, &p);
     }
 }
 
+/* Parts that heads are divided into: whole ones, then one for each binary digit. */
+static int32_t most_parts(int32_t heads) { return heads / TOKEN_HEADS + (WR_WIDE_TILE ? 3 : 2); }
+
+/* m and l before any key. */
+static void begin_token(token_state *at) {
+    const wr_attention *job = at->job;
+    int log2;
+    float *max = at->max, *sum = at->sum;
+    for (int32_t head = 0, heads; head < job->heads; head += heads, max += LANES, sum += LANES) {
+        heads = part_of(job->heads - head, &log2);
+        for (int32_t h = 0; h < LANES; h++) {
+            const bool sink = h < heads && job->sink_logit != NULL;
+            start_softmax(sink ? job->sink_logit + head + h : NULL, &max[h], &sum[h]);
+        }
+    }
+    memset(at->token->out, 0,
+           (size_t)job->heads * (size_t)job->value_dim * sizeof *at->token->out);
+}
+
+/* Outputs are divided by l. */
+static void end_token(const token_state *at) {
+    const wr_attention *job = at->job;
+    const float *sum = at->sum;
+    float *out = at->token->out;
+    int log2;
+    for (int32_t head = 0, heads; head < job->heads; head += heads, sum += LANES) {
+        heads = part_of(job->heads - head, &log2);
+        for (int32_t h = 0; h < heads; h++, out += job->value_dim)
+            scale(out, 1.0f / sum[h], job->value_dim);
+    }
+}
+
 static void attend_token(const wr_attention *job, const wr_attention_token *token) {
-    token_state at = {.job = job, .token = token, .query = job->scratch};
-    at.max = at.query + (int64_t)job->heads * job->key_dim;
-    at.sum = at.max + job->heads;
-    at.shrink = at.sum + job->heads;
-    at.scores = at.shrink + job->heads;
+    token_state at = {.job = job, .token = token, .scores = job->scratch};
+    at.shrink = at.scores + TOKEN_HEADS * WR_PAGE_TOKENS;
+    at.base = at.shrink + LANES;
+    at.max = at.base + LANES;
+    at.sum = at.max + most_parts(job->heads) * LANES;
+    at.query = at.sum + most_parts(job->heads) * LANES;
     at.keys = (int64_t)(token->pinned.end - token->pinned.begin) +
               (token->recent.end - token->recent.begin);
-    for (int32_t h = 0; h < job->heads; h++) {
-        const float *sink = job->sink_logit != NULL ? job->sink_logit + h : NULL;
-        start_softmax(sink, &at.max[h], &at.sum[h]);
-    }
-    memset(token->out, 0, (size_t)job->heads * (size_t)job->value_dim * sizeof *token->out);
+    begin_token(&at);
     attend_sequence(&at, &job->pinned, token->query_pinned, token->pinned);
     attend_sequence(&at, &job->recent, token->query_recent, token->recent);
-    for (int32_t h = 0; h < job->heads; h++)
-        scale(token->out + (int64_t)h * job->value_dim, 1.0f / at.sum[h], job->value_dim);
+    end_token(&at);
 }
 
 #endif

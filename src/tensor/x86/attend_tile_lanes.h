@@ -144,10 +144,12 @@ INLINE void weigh_block(const block_step *p, const int vecs, const wr_kv_span pl
             v_store(score, v_exp2(v_sub(v_load(score), base[v])));
         }
     }
-    for (int32_t j = 0; j < places.begin; j++) UNROLLED for (int v = 0; v < vecs; v++)
-        v_store(p->scores + j * QUERY_BLOCK + v * LANES, v_zero());
-    for (int32_t j = places.end; j < WR_PAGE_TOKENS; j++) UNROLLED for (int v = 0; v < vecs; v++)
-        v_store(p->scores + j * QUERY_BLOCK + v * LANES, v_zero());
+    for (int32_t j = 0; j < places.begin; j++)
+        UNROLLED for (int v = 0; v < vecs; v++)
+            v_store(p->scores + j * QUERY_BLOCK + v * LANES, v_zero());
+    for (int32_t j = places.end; j < WR_PAGE_TOKENS; j++)
+        UNROLLED for (int v = 0; v < vecs; v++)
+            v_store(p->scores + j * QUERY_BLOCK + v * LANES, v_zero());
     UNROLLED for (int v = 0; v < vecs; v++) {
         float *sum = p->sum + v * LANES;
         v_store(sum, v_fma(v_load(sum), shrink[v], fold_places(p->scores + v * LANES)));
@@ -279,7 +281,8 @@ static void find_spans(const query_tile *t, bool pinned) {
             t->end[query] = span.end;
         }
     }
-    for (; query < blocks_of(t->queries) * QUERY_BLOCK; query++) t->begin[query] = t->end[query] = 0;
+    for (; query < blocks_of(t->queries) * QUERY_BLOCK; query++)
+        t->begin[query] = t->end[query] = 0;
 }
 
 static block_range range_of(const int32_t *begin, const int32_t *end, int32_t count) {

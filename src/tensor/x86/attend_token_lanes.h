@@ -15,17 +15,17 @@ typedef struct page_step {
     const uint8_t *keys, *values;
     uintptr_t ahead; /* bytes to the next page */
     int32_t key_dim, value_dim;
-    size_t value_stride;   /* bytes from value to value */
+    size_t value_stride;     /* bytes from value to value */
     uintptr_t value_element; /* bytes, about, of an element */
-    wr_kv_span seen;     /* places */
-    const float *query; /* [key_dim][heads] */
-    float *scores;      /* [heads][32], then weights */
-    float *max, *sum;   /* [LANES] m, in base 2, and l, a head to a lane */
-    float *shrink;      /* [LANES] */
-    float *base;        /* [LANES] what is subtracted from scores */
-    float *out;         /* [heads, value_dim] */
-    float *told;        /* NULL, or where head 0's scores of this page go */
-    int64_t told_keys;  /* from head to head there */
+    wr_kv_span seen;         /* places */
+    const float *query;      /* [key_dim][heads] */
+    float *scores;           /* [heads][32], then weights */
+    float *max, *sum;        /* [LANES] m, in base 2, and l, a head to a lane */
+    float *shrink;           /* [LANES] */
+    float *base;             /* [LANES] what is subtracted from scores */
+    float *out;              /* [heads, value_dim] */
+    float *told;             /* NULL, or where head 0's scores of this page go */
+    int64_t told_keys;       /* from head to head there */
 } page_step;
 
 INLINE void ask_for(const void *address, uintptr_t ahead) {
@@ -51,7 +51,7 @@ INLINE void score_element(wr_kv_type type, const page_step *p, int32_t at, int32
 /* scores[h][at ...] = query[h] . key, for TOKEN_VECS vectors of keys; the order is that of d. A
  * run of the loop is long, so that the end of the loop is foreseen. */
 INLINE void score_pair(wr_kv_type type, const page_step *p, int32_t at, const int heads) {
-    enum { RUN = 8 };
+    enum { RUN = 4 };
     vec sums[TOKEN_HEADS][TOKEN_VECS], scales[TOKEN_VECS] = {v_zero(), v_zero()};
     UNROLLED for (int h = 0; h < heads; h++) sums[h][0] = sums[h][1] = v_zero();
     for (int32_t d = 0; d < p->key_dim; d += RUN) {
@@ -77,7 +77,8 @@ INLINE void score_page(wr_kv_type type, const page_step *p, const int heads) {
         score_pair(type, p, at, heads);
 }
 
-/* Value `row`, of which TOKEN_VECS or fewer vectors from element i on are at hand, for all heads. */
+/* Value `row`, of which TOKEN_VECS or fewer vectors from element i on are at hand, for all heads.
+ */
 INLINE void add_value(wr_kv_type type, const page_step *p, const uint8_t *row, int32_t j, int32_t i,
                       const int vecs, int32_t left, const int heads,
                       vec sums[TOKEN_HEADS][TOKEN_VECS]) {
@@ -107,8 +108,7 @@ INLINE void add_columns(wr_kv_type type, const page_step *p, int32_t i, const in
             v_mul(v_all(p->shrink[h]), left < LANES ? v_load_part(old, left) : v_load(old));
     }
     int32_t j = begin;
-    for (; j + RUN <= end; j += RUN)
-        UNROLLED for (int32_t k = 0; k < RUN; k++, row += stride) {
+    for (; j + RUN <= end; j += RUN) UNROLLED for (int32_t k = 0; k < RUN; k++, row += stride) {
             ask_for(row, ahead);
             add_value(type, p, row, j + k, i, vecs, left, heads, sums);
         }
@@ -319,8 +319,7 @@ static void begin_token(token_state *at) {
             start_softmax(sink ? job->sink_logit + head + h : NULL, &max[h], &sum[h]);
         }
     }
-    memset(at->token->out, 0,
-           (size_t)job->heads * (size_t)job->value_dim * sizeof *at->token->out);
+    memset(at->token->out, 0, (size_t)job->heads * (size_t)job->value_dim * sizeof *at->token->out);
 }
 
 /* Outputs are divided by l. */

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/allocate.h"
 #include "base/clock.h"
 #include "base/threads.h"
 #include "tensor/kernels.h"
@@ -124,9 +125,11 @@ static void make(bench *b, int threads) {
     const size_t layer = (size_t)b->page_count * b->head_bytes * (size_t)s->kv_heads;
     b->layers = b->decode && s->window > 1000 ? 600 * MEGABYTE / (int64_t)layer : 5;
     const size_t pages = (size_t)(b->layers * b->page_count);
-    b->data = aligned_alloc(64, pages * b->head_bytes * (size_t)s->kv_heads);
+    const size_t bytes = pages * b->head_bytes * (size_t)s->kv_heads;
+    b->data = aligned_alloc(64, bytes);
     b->pages = malloc(pages * sizeof *b->pages);
     if (b->data == NULL || b->pages == NULL) abort();
+    wr_advise_huge(b->data, bytes); /* as a pool does */
     fill_head(b, b->data);
     for (size_t i = 1; i < pages * (size_t)s->kv_heads; i++)
         memcpy(b->data + i * b->head_bytes, b->data, b->head_bytes);
@@ -170,10 +173,16 @@ static void measure(const setting *set, wr_kv_type type, wr_cpu_level level, boo
     free(b.scratch);
 }
 
+/* Levels above AVX-512 differ in products alone. */
+static bool attends(wr_cpu_level level) {
+    return level <= WR_CPU_AVX512 && wr_kernels_get(level)->level == level;
+}
+
 static limits measure_limits(int threads) {
     limits limit = {0};
     printf("threads %d:", threads);
     for (int level = 0; level <= (int)wr_cpu_detect(); level++) {
+        if (!attends((wr_cpu_level)level)) continue;
         weir_machine machine;
         weir_error error;
         if (weir_machine_measure(wr_cpu_name((wr_cpu_level)level), threads, 0.7, &machine,
@@ -200,7 +209,7 @@ static void bench_all(int count, const char *word) {
         const wr_kv_type type = (wr_kv_type)(i / WR_CPU_LEVELS % WR_KV_TYPES);
         const int level = WR_CPU_LEVELS - 1 - i % WR_CPU_LEVELS;
         char line[64];
-        if (level == 0 || level > (int)wr_cpu_detect()) continue;
+        if (level == 0 || level > (int)wr_cpu_detect() || !attends((wr_cpu_level)level)) continue;
         snprintf(line, sizeof line, "%s %s %s", set->name, wr_kv_type_name(type),
                  wr_cpu_name((wr_cpu_level)level));
         if (word != NULL && strstr(line, word) == NULL) continue;

@@ -13,18 +13,24 @@ struct wr_pool {
     size_t page_bytes;
     int64_t made;
     int64_t reserved;
-    wr_page *free;
+    uint8_t *block; /* what was reserved first lies side by side, and stays */
+    int64_t block_pages;
+    wr_page *free_in_block; /* taken first */
+    wr_page *free;          /* pages that are blocks of their own; may be given back */
 };
 
 static const weir_allocator *allocator_of(const wr_pool *pool) {
     return pool->has_allocator ? &pool->allocator : NULL;
 }
 
-/* A page's header and bytes are one block: the header takes the first line. */
-static size_t block_bytes(size_t page_bytes) { return 64 + page_bytes; }
+/* A block of pages from here on gains from huge pages of memory. */
+static const size_t huge_gain = (size_t)4 << 20;
+
+/* Of a page and its header, which takes the first line. */
+static size_t whole_bytes(size_t page_bytes) { return 64 + (page_bytes + 63) / 64 * 64; }
 
 size_t wr_pool_bytes(size_t page_bytes, int64_t pages) {
-    return (size_t)pages * block_bytes(page_bytes);
+    return (size_t)pages * whole_bytes(page_bytes);
 }
 
 weir_status wr_pool_create(size_t page_bytes, const weir_allocator *allocator, wr_pool **out,
@@ -51,10 +57,16 @@ wr_pool *wr_pool_share(wr_pool *pool) {
 
 static void free_page(wr_pool *pool, wr_page *page) {
     pool->made--;
-    wr_release(allocator_of(pool), page, block_bytes(pool->page_bytes));
+    wr_release(allocator_of(pool), page, whole_bytes(pool->page_bytes));
 }
 
-/* Give back free pages that nobody has reserved. Called with the lock held. */
+static void put_free(wr_pool *pool, wr_page *page) {
+    wr_page **list = page->in_block ? &pool->free_in_block : &pool->free;
+    page->next = *list;
+    *list = page;
+}
+
+/* Give back free pages that nobody has reserved, but for the block's. Called with the lock held. */
 static void trim(wr_pool *pool) {
     while (pool->free && pool->made > pool->reserved) {
         wr_page *page = pool->free;
@@ -71,7 +83,8 @@ void wr_pool_release(wr_pool *pool) {
     if (left > 0) return;
     assert(pool->reserved == 0 && "every holder gave its reservation back");
     trim(pool);
-    assert(pool->made == 0 && "every page came back");
+    assert(pool->made == pool->block_pages && "every page came back");
+    wr_release(allocator_of(pool), pool->block, wr_pool_bytes(pool->page_bytes, pool->block_pages));
     pthread_mutex_destroy(&pool->lock);
     weir_allocator allocator = pool->allocator;
     wr_release(pool->has_allocator ? &allocator : NULL, pool, sizeof *pool);
@@ -79,25 +92,43 @@ void wr_pool_release(wr_pool *pool) {
 
 size_t wr_pool_page_bytes(const wr_pool *pool) { return pool->page_bytes; }
 
-/* One more free page; false without memory. Called with the lock held. */
-static bool make_page(wr_pool *pool) {
-    size_t size = block_bytes(pool->page_bytes);
-    wr_page *page = wr_allocate(allocator_of(pool), size);
-    if (!page) return false;
-    /* Cleared, so that a snapshot never writes foreign memory, and paid for now, not per token. */
-    memset(page, 0, size);
-    page->data = (uint8_t *)page + 64;
-    page->next = pool->free;
-    pool->free = page;
-    pool->made++;
+/* `pages` free pages side by side. They are cleared, so that a snapshot never writes foreign
+ * memory, and paid for now, not per token. NULL without memory. Called with the lock held. */
+static uint8_t *make_pages(wr_pool *pool, int64_t pages, bool in_block) {
+    const size_t stride = whole_bytes(pool->page_bytes);
+    size_t size;
+    uint8_t *block = NULL;
+    if (wr_multiply_size(stride, (size_t)pages, &size))
+        block = wr_allocate(allocator_of(pool), size);
+    if (!block) return NULL;
+    if (size >= huge_gain) wr_advise_huge(block, size);
+    memset(block, 0, size);
+    for (int64_t i = pages - 1; i >= 0; i--) {
+        wr_page *page = (wr_page *)(void *)(block + stride * (size_t)i);
+        page->data = (uint8_t *)page + 64;
+        page->in_block = in_block;
+        put_free(pool, page);
+    }
+    pool->made += pages;
+    return block;
+}
+
+/* Called with the lock held. */
+static bool make_reserved(wr_pool *pool) {
+    if (pool->made == 0 && pool->reserved > 0) {
+        pool->block = make_pages(pool, pool->reserved, true);
+        if (!pool->block) return false;
+        pool->block_pages = pool->reserved;
+    }
+    while (pool->made < pool->reserved)
+        if (!make_pages(pool, 1, false)) return false;
     return true;
 }
 
 weir_status wr_pool_reserve(wr_pool *pool, int64_t pages, weir_error *error) {
     pthread_mutex_lock(&pool->lock);
     pool->reserved += pages;
-    bool enough = true;
-    while (enough && pool->made < pool->reserved) enough = make_page(pool);
+    bool enough = make_reserved(pool);
     if (!enough) {
         pool->reserved -= pages;
         trim(pool);
@@ -122,9 +153,10 @@ void wr_pool_unreserve(wr_pool *pool, int64_t pages) {
 
 /* Called with the lock held. */
 static wr_page *take(wr_pool *pool, bool give) {
-    wr_page *page = pool->free;
+    wr_page **list = pool->free_in_block ? &pool->free_in_block : &pool->free;
+    wr_page *page = *list;
     assert(page && "tables name no more pages than were reserved");
-    pool->free = page->next;
+    *list = page->next;
     page->next = NULL;
     page->references = 1;
     page->given = give;
@@ -151,8 +183,7 @@ static void drop(wr_pool *pool, wr_page *page) {
         pool->reserved--;
         page->given = false;
     }
-    page->next = pool->free;
-    pool->free = page;
+    put_free(pool, page);
     trim(pool);
 }
 

@@ -10,6 +10,11 @@
  * by several tables; so distinct pages in use never exceed what is reserved, and copy on write
  * finds a free page. A page that was "given" carries its own reservation with it (pinned pages,
  * which outlive the stream that wrote them while a fork still reads them).
+ *
+ * What is reserved first, a stream's ring, is one block, in huge pages of memory where they pay:
+ * reading a large window otherwise spends a tenth of its time finding memory pages. The block stays
+ * until the pool goes, so its pages are taken first; others are given back when nobody reserves
+ * them.
  */
 #ifndef WR_POOL_H
 #define WR_POOL_H
@@ -22,6 +27,7 @@ typedef struct wr_page {
     struct wr_page *next; /* in the free list */
     int32_t references;   /* guarded by the pool's lock */
     bool given;           /* carries its own reservation */
+    bool in_block;        /* lies beside others, in what was reserved first */
     uint8_t *data;        /* page_bytes, aligned to 64 */
 } wr_page;
 

@@ -12,29 +12,38 @@
 #define LOG2_OF_E 1.44269504088896341f
 #define LN_OF_2 0.693147180559945309f
 
-/* 2^x for x <= 0 as 2^floor(x) times the minimax polynomial of 2^r on [0, 1] (relative error 2e-9
- * before rounding): within 1.1 units of 2^-24. 0 for minus infinity, NaN for NaN. */
+/* 2^x for x <= 0 as 2^floor(x) times the minimax polynomial of 2^r on [0, 1] (relative error 7.5e-8
+ * before rounding, as much as a rounding). 0 for minus infinity, NaN for NaN. */
 static inline vec v_exp2(vec x) {
     const vec r = v_fraction(x);
-    vec p = v_all(0x1.c54176p-13f);
-    p = v_fma(p, r, v_all(0x1.46d64cp-10f));
-    p = v_fma(p, r, v_all(0x1.3d0b92p-7f));
-    p = v_fma(p, r, v_all(0x1.c68912p-5f));
-    p = v_fma(p, r, v_all(0x1.ebfd58p-3f));
-    p = v_fma(p, r, v_all(0x1.62e42cp-1f));
-    p = v_fma(p, r, v_all(1));
+    vec p = v_all(0x1.ec320ap-10f);
+    p = v_fma(p, r, v_all(0x1.26900cp-7f));
+    p = v_fma(p, r, v_all(0x1.c95446p-5f));
+    p = v_fma(p, r, v_all(0x1.ebd5a8p-3f));
+    p = v_fma(p, r, v_all(0x1.62e4f6p-1f));
+    p = v_fma(p, r, v_all(0x1.fffffep-1f));
     return v_scale_by_floor(p, x);
 }
 
+/* The next m: whole, so that shrinking by 2^(m-m') rounds nothing. */
+static inline vec next_max(vec best, vec old) { return v_max(v_ceil(best), old); }
+
 /* 2^(old - max); 1 when the maximum stays, also at minus infinity. */
 static inline vec shrinkage(vec old, vec max) {
-    return v_select(v_equal(old, max), v_all(1), v_exp2(v_sub(old, max)));
+    return v_select(v_equal(old, max), v_all(1), v_scale_by_floor(v_all(1), v_sub(old, max)));
 }
 
 /* What is subtracted from scores: the maximum, or 0 where nothing was seen yet, so that scores of
  * minus infinity weigh 0 there as well. */
 static inline vec subtracted(vec max) {
     return v_select(v_equal(max, v_all(-INFINITY)), v_zero(), max);
+}
+
+/* m and l before any key: those of the sink logit, or of nothing. */
+static inline void start_softmax(const float *sink_logit, float *max, float *sum) {
+    const float z = sink_logit != NULL ? *sink_logit * LOG2_OF_E : -INFINITY;
+    *max = ceilf(z);
+    *sum = z == -INFINITY ? 0 : exp2f(z - *max);
 }
 
 /* The scales (q8_0) of keys at, at + 1, ... for the run that dimension d lies in. */

@@ -27,6 +27,13 @@ typedef struct block_range {
     wr_kv_span all; /* every one does; maybe empty */
 } block_range;
 
+/* How a block meets a page. */
+typedef enum meeting {
+    MEET_WHOLE, /* every query sees all places */
+    MEET_SOME,  /* every query sees the same places */
+    MEET_EDGE,  /* each sees its own */
+} meeting;
+
 /* Queries are numbered token by token, the heads of a token side by side. */
 typedef struct query_tile {
     const wr_attention *job;
@@ -36,6 +43,8 @@ typedef struct query_tile {
     float *out;        /* [blocks][value_dim][QUERY_BLOCK] */
     float *max;        /* [blocks * QUERY_BLOCK] m, in base 2 */
     float *sum;        /* [blocks * QUERY_BLOCK] l */
+    int32_t *begin;    /* [blocks * QUERY_BLOCK] what each sees of the sequence at hand; */
+    int32_t *end;      /* 0 and 0 where that is nothing, or where there is no query */
     float *shrink;     /* [QUERY_BLOCK] */
     float *scores;     /* [32][QUERY_BLOCK], then weights */
     float *keys;       /* [key_dim][32] room for a page's keys in floats */
@@ -52,16 +61,33 @@ typedef struct block_step {
     float *max, *sum;    /* [QUERY_BLOCK] */
     float *shrink, *scores;
     int32_t key_dim, value_dim;
-    wr_kv_span any;           /* places that some query sees */
-    float begin[QUERY_BLOCK]; /* when `part`: the places that each sees */
-    float end[QUERY_BLOCK];
+    const int32_t *begin, *end; /* [QUERY_BLOCK] */
+    int32_t first;              /* number of the page's first key */
+    wr_kv_span any;             /* places that some query sees */
 } block_step;
 
 /* ---- the arithmetic -------------------------------------------------------------------------- */
 
-/* scores[j][...] = query . key[j] */
-INLINE void score_block(const block_step *p, const int vecs) {
-    for (int32_t j = 0; j < WR_PAGE_TOKENS; j += TILE_KEYS) {
+/* The places that are computed: those that some query sees, in whole groups of TILE_KEYS. */
+INLINE wr_kv_span computed(const block_step *p, const meeting how) {
+    if (how == MEET_WHOLE) return (wr_kv_span){0, WR_PAGE_TOKENS};
+    return (wr_kv_span){p->any.begin / TILE_KEYS * TILE_KEYS,
+                        (p->any.end + TILE_KEYS - 1) / TILE_KEYS * TILE_KEYS};
+}
+
+/* scores[j][...] = query . key[j], minus infinity at places that a query does not see; best the
+ * largest of them. */
+INLINE void score_block(const block_step *p, const int vecs, const wr_kv_span places,
+                        const meeting how, vec best[2]) {
+    vec begin[2], end[2];
+    UNROLLED for (int v = 0; v < vecs; v++) {
+        begin[v] = how == MEET_EDGE ? v_load_distance(p->begin + v * LANES, p->first)
+                                    : v_all((float)p->any.begin);
+        end[v] = how == MEET_EDGE ? v_load_distance(p->end + v * LANES, p->first)
+                                  : v_all((float)p->any.end);
+        best[v] = v_all(-INFINITY);
+    }
+    for (int32_t j = places.begin; j < places.end; j += TILE_KEYS) {
         vec sums[TILE_KEYS][2];
         UNROLLED for (int k = 0; k < TILE_KEYS; k++) sums[k][0] = sums[k][1] = v_zero();
         for (int32_t d = 0; d < p->key_dim; d++) {
@@ -73,76 +99,88 @@ INLINE void score_block(const block_step *p, const int vecs) {
                 UNROLLED for (int v = 0; v < vecs; v++) sums[k][v] = v_fma(q[v], key, sums[k][v]);
             }
         }
-        UNROLLED for (int k = 0; k < TILE_KEYS; k++) UNROLLED for (int v = 0; v < vecs; v++)
+        UNROLLED for (int k = 0; k < TILE_KEYS; k++) UNROLLED for (int v = 0; v < vecs; v++) {
+            if (how != MEET_WHOLE)
+                sums[k][v] = v_select(v_within(v_all((float)(j + k)), begin[v], end[v]), sums[k][v],
+                                      v_all(-INFINITY));
             v_store(p->scores + (j + k) * QUERY_BLOCK + v * LANES, sums[k][v]);
-    }
-}
-
-/* Scores of places that a query does not see become minus infinity. */
-INLINE void hide_unseen(const block_step *p, const int vecs) {
-    for (int v = 0; v < vecs; v++) {
-        const vec begin = v_load(p->begin + v * LANES), end = v_load(p->end + v * LANES);
-        for (int32_t j = 0; j < WR_PAGE_TOKENS; j++) {
-            float *score = p->scores + j * QUERY_BLOCK + v * LANES;
-            const lane_mask seen = v_within(v_all((float)j), begin, end);
-            v_store(score, v_select(seen, v_load(score), v_all(-INFINITY)));
+        }
+        UNROLLED for (int v = 0; v < vecs; v++) {
+            UNROLLED for (int k = 0; k < TILE_KEYS / 2; k++) sums[k][v] =
+                v_max(sums[k][v], sums[k + TILE_KEYS / 2][v]);
+            UNROLLED for (int k = 0; k < TILE_KEYS / 2; k++) best[v] = v_max(sums[k][v], best[v]);
         }
     }
 }
 
-/* Scores to weights; m and l advance. */
-INLINE void weigh_block(const block_step *p, const int vecs) {
+/* The sum of the weights of 32 places: halves folded onto each other. */
+INLINE vec fold_places(const float *weights) {
     enum { Q = WR_PAGE_TOKENS / 8 };
-    /* Four at a time are folded from these: (((k, k+16), (k+8, k+24)), ((k+4, ...), ...)). */
     static const int32_t order[8] = {0, 4 * Q, 2 * Q, 6 * Q, Q, 5 * Q, 3 * Q, 7 * Q};
-    for (int v = 0; v < vecs; v++) {
-        float *scores = p->scores + v * LANES;
-        const vec old = v_load(p->max + v * LANES);
-        vec best = v_load(scores), other = v_load(scores + QUERY_BLOCK), folded[Q];
-        for (int32_t j = 2; j < WR_PAGE_TOKENS; j += 2) {
-            best = v_max(best, v_load(scores + j * QUERY_BLOCK));
-            other = v_max(other, v_load(scores + (j + 1) * QUERY_BLOCK));
-        }
-        const vec max = v_max(v_max(best, other), old), base = subtracted(max);
-        const vec shrink = shrinkage(old, max);
-        UNROLLED for (int k = 0; k < Q; k++) {
-            vec w[8];
-            UNROLLED for (int i = 0; i < 8; i++) {
-                float *score = scores + (k + order[i]) * QUERY_BLOCK;
-                w[i] = v_exp2(v_sub(v_load(score), base));
-                v_store(score, w[i]);
-            }
-            folded[k] = v_add(v_add(v_add(w[0], w[1]), v_add(w[2], w[3])),
-                              v_add(v_add(w[4], w[5]), v_add(w[6], w[7])));
-        }
-        const vec sum = v_add(v_add(folded[0], folded[2]), v_add(folded[1], folded[3]));
+    vec folded[Q];
+    UNROLLED for (int k = 0; k < Q; k++) {
+        vec w[8];
+        UNROLLED for (int i = 0; i < 8; i++) w[i] = v_load(weights + (k + order[i]) * QUERY_BLOCK);
+        folded[k] = v_add(v_add(v_add(w[0], w[1]), v_add(w[2], w[3])),
+                          v_add(v_add(w[4], w[5]), v_add(w[6], w[7])));
+    }
+    return v_add(v_add(folded[0], folded[2]), v_add(folded[1], folded[3]));
+}
+
+/* Scores to weights, 0 at places that are not computed; m and l advance. */
+INLINE void weigh_block(const block_step *p, const int vecs, const wr_kv_span places,
+                        const vec best[2]) {
+    vec base[2], shrink[2];
+    UNROLLED for (int v = 0; v < vecs; v++) {
+        const vec old = v_load(p->max + v * LANES), max = next_max(best[v], old);
+        base[v] = subtracted(max);
+        shrink[v] = shrinkage(old, max);
         v_store(p->max + v * LANES, max);
-        v_store(p->shrink + v * LANES, shrink);
-        v_store(p->sum + v * LANES, v_fma(v_load(p->sum + v * LANES), shrink, sum));
+        v_store(p->shrink + v * LANES, shrink[v]);
+    }
+    for (int32_t j = places.begin; j < places.end; j += TILE_KEYS / 2) {
+        UNROLLED for (int k = 0; k < TILE_KEYS / 2; k++) UNROLLED for (int v = 0; v < vecs; v++) {
+            float *score = p->scores + (j + k) * QUERY_BLOCK + v * LANES;
+            v_store(score, v_exp2(v_sub(v_load(score), base[v])));
+        }
+    }
+    for (int32_t j = 0; j < places.begin; j++)
+        UNROLLED for (int v = 0; v < vecs; v++)
+            v_store(p->scores + j * QUERY_BLOCK + v * LANES, v_zero());
+    for (int32_t j = places.end; j < WR_PAGE_TOKENS; j++)
+        UNROLLED for (int v = 0; v < vecs; v++)
+            v_store(p->scores + j * QUERY_BLOCK + v * LANES, v_zero());
+    UNROLLED for (int v = 0; v < vecs; v++) {
+        float *sum = p->sum + v * LANES;
+        v_store(sum, v_fma(v_load(sum), shrink[v], fold_places(p->scores + v * LANES)));
     }
 }
 
 /* out[d][...] = shrink * out[d][...] + sum_j weight[j] * value[j][d] over the keys seen */
-INLINE void add_block(const block_step *p, const int vecs, const bool part) {
+INLINE void add_block(const block_step *p, const int vecs, const meeting how) {
+    const wr_kv_span seen = how == MEET_WHOLE ? (wr_kv_span){0, WR_PAGE_TOKENS} : p->any;
     for (int32_t d = 0; d < p->value_dim; d += TILE_VALUES) {
         vec sums[TILE_VALUES][2], begin[2], end[2];
         UNROLLED for (int v = 0; v < vecs; v++) {
             const vec shrink = v_load(p->shrink + v * LANES);
-            begin[v] = part ? v_load(p->begin + v * LANES) : v_zero();
-            end[v] = part ? v_load(p->end + v * LANES) : v_zero();
+            begin[v] = v_load_distance(p->begin + v * LANES, p->first);
+            end[v] = v_load_distance(p->end + v * LANES, p->first);
             UNROLLED for (int i = 0; i < TILE_VALUES; i++) sums[i][v] =
                 v_mul(shrink, v_load(p->out + (d + i) * QUERY_BLOCK + v * LANES));
         }
-        for (int32_t j = p->any.begin; j < p->any.end; j++) {
+        for (int32_t j = seen.begin; j < seen.end; j++) {
             const float *value = p->values + j * p->value_dim + d;
+            vec weight[2];
+            lane_mask sees[2];
             UNROLLED for (int v = 0; v < vecs; v++) {
-                const vec weight = v_load(p->scores + j * QUERY_BLOCK + v * LANES);
-                lane_mask seen;
-                if (part) seen = v_within(v_all((float)j), begin[v], end[v]);
-                UNROLLED for (int i = 0; i < TILE_VALUES; i++) {
-                    const vec sum = v_fma(weight, v_all(value[i]), sums[i][v]);
-                    sums[i][v] = part ? v_select(seen, sum, sums[i][v]) : sum;
-                }
+                weight[v] = v_load(p->scores + j * QUERY_BLOCK + v * LANES);
+                sees[v] = v_within(v_all((float)j), begin[v], end[v]);
+            }
+            UNROLLED for (int i = 0; i < TILE_VALUES; i++) {
+                const vec x = v_all(value[i]);
+                UNROLLED for (int v = 0; v < vecs; v++) sums[i][v] =
+                    how == MEET_EDGE ? v_fma_where(sees[v], weight[v], x, sums[i][v])
+                                     : v_fma(weight[v], x, sums[i][v]);
             }
         }
         UNROLLED for (int i = 0; i < TILE_VALUES; i++) UNROLLED for (int v = 0; v < vecs; v++)
@@ -150,26 +188,27 @@ INLINE void add_block(const block_step *p, const int vecs, const bool part) {
     }
 }
 
-INLINE void step_block(const block_step *p, const int vecs, const bool part) {
-    score_block(p, vecs);
-    if (part) hide_unseen(p, vecs);
-    weigh_block(p, vecs);
-    add_block(p, vecs, part);
+INLINE void step_block(const block_step *step, const int vecs, const meeting how) {
+    const block_step here = *step, *p = &here; /* its members stay in registers */
+    const wr_kv_span places = computed(p, how);
+    vec best[2];
+    score_block(p, vecs, places, how, best);
+    weigh_block(p, vecs, places, best);
+    add_block(p, vecs, how);
 }
 
-static void step_whole(const block_step *p, bool narrow) {
-    if (narrow)
-        step_block(p, 1, false);
-    else
-        step_block(p, 2, false);
-}
-
-static void step_part(const block_step *p, bool narrow) {
-    if (narrow)
-        step_block(p, 1, true);
-    else
-        step_block(p, 2, true);
-}
+/* By meeting and vectors. */
+static void step_whole_1(const block_step *p) { step_block(p, 1, MEET_WHOLE); }
+static void step_whole_2(const block_step *p) { step_block(p, 2, MEET_WHOLE); }
+static void step_some_1(const block_step *p) { step_block(p, 1, MEET_SOME); }
+static void step_some_2(const block_step *p) { step_block(p, 2, MEET_SOME); }
+static void step_edge_1(const block_step *p) { step_block(p, 1, MEET_EDGE); }
+static void step_edge_2(const block_step *p) { step_block(p, 2, MEET_EDGE); }
+static void (*const block_steps[3][2])(const block_step *) = {
+    [MEET_WHOLE] = {step_whole_1, step_whole_2},
+    [MEET_SOME] = {step_some_1, step_some_2},
+    [MEET_EDGE] = {step_edge_1, step_edge_2},
+};
 
 /* ---- a page in floats ------------------------------------------------------------------------ */
 
@@ -187,6 +226,12 @@ INLINE void keys_in_floats(wr_kv_type type, const uint8_t *keys, int32_t dim, fl
 INLINE void values_in_floats(wr_kv_type type, const uint8_t *values, int32_t dim, int32_t stride,
                              float *to) {
     const size_t row_bytes = wr_kv_row_bytes(type, dim);
+    if (type != WR_KV_Q8_0 && dim == stride) { /* one long row */
+        const int32_t all = WR_PAGE_TOKENS * dim;
+        for (int32_t i = 0; i < all; i += LANES)
+            v_store(to + i, load_value(type, values, all, i, LANES));
+        return;
+    }
     for (int32_t j = 0; j < WR_PAGE_TOKENS; j++, values += row_bytes, to += stride) {
         int32_t i = 0;
         for (; i + LANES <= dim; i += LANES)
@@ -223,84 +268,125 @@ static void open_page(const query_tile *t, const wr_kv_sequence *from, int32_t n
 
 static int32_t blocks_of(int32_t queries) { return (queries + QUERY_BLOCK - 1) / QUERY_BLOCK; }
 
-static wr_kv_span span_of(const query_tile *t, int32_t query, bool pinned) {
-    const wr_attention_token *token = &t->job->tokens[query / t->job->heads];
-    const wr_kv_span span = pinned ? token->pinned : token->recent;
-    return span.begin < span.end ? span : (wr_kv_span){0, 0};
+/* What each query sees of a sequence. */
+static void find_spans(const query_tile *t, bool pinned) {
+    const int32_t heads = t->job->heads;
+    int32_t query = 0;
+    for (int32_t i = 0; i < t->job->token_count; i++) {
+        const wr_attention_token *token = &t->job->tokens[i];
+        wr_kv_span span = pinned ? token->pinned : token->recent;
+        if (span.begin >= span.end) span = (wr_kv_span){0, 0};
+        for (int32_t h = 0; h < heads; h++, query++) {
+            t->begin[query] = span.begin;
+            t->end[query] = span.end;
+        }
+    }
+    for (; query < blocks_of(t->queries) * QUERY_BLOCK; query++)
+        t->begin[query] = t->end[query] = 0;
+}
+
+static block_range range_of(const int32_t *begin, const int32_t *end, int32_t count) {
+    block_range range = {{INT32_MAX, 0}, {0, INT32_MAX}};
+    for (int32_t i = 0; i < count; i++) {
+        if (begin[i] > range.all.begin) range.all.begin = begin[i];
+        if (end[i] < range.all.end) range.all.end = end[i];
+        if (end[i] > range.any.end) range.any.end = end[i];
+        if (begin[i] < range.any.begin && end[i] > 0) range.any.begin = begin[i];
+    }
+    return range;
 }
 
 /* What each block sees; returns what any of them does. */
 static wr_kv_span find_ranges(query_tile *t, bool pinned) {
     wr_kv_span whole = {INT32_MAX, 0};
+    find_spans(t, pinned);
     for (int32_t b = 0; b < blocks_of(t->queries); b++) {
         block_range *range = &t->ranges[b];
-        const int32_t last =
-            (b + 1) * QUERY_BLOCK < t->queries ? (b + 1) * QUERY_BLOCK : t->queries;
-        *range = (block_range){{INT32_MAX, 0}, {0, INT32_MAX}};
-        for (int32_t query = b * QUERY_BLOCK; query < last;) {
-            const wr_kv_span span = span_of(t, query, pinned);
-            if (span.begin > range->all.begin) range->all.begin = span.begin;
-            if (span.end < range->all.end) range->all.end = span.end;
-            if (span.end > range->any.end) range->any.end = span.end;
-            if (span.begin < range->any.begin && span.end > 0) range->any.begin = span.begin;
-            query = (query / t->job->heads + 1) * t->job->heads;
-        }
+        const int32_t first = b * QUERY_BLOCK, left = t->queries - first;
+        *range =
+            range_of(t->begin + first, t->end + first, left < QUERY_BLOCK ? left : QUERY_BLOCK);
         if (range->any.begin < whole.begin) whole.begin = range->any.begin;
         if (range->any.end > whole.end) whole.end = range->any.end;
     }
     return whole;
 }
 
-static float *query_place(const query_tile *t, int32_t query) {
-    return t->query + (int64_t)(query / QUERY_BLOCK) * QUERY_BLOCK * t->job->key_dim +
-           query % QUERY_BLOCK;
-}
-
-/* Queries to lanes, in base 2; zeros where there is none. */
-static void copy_queries(const query_tile *t, bool pinned) {
+/* Elements [d, d + LANES) of the queries from `query` on, by lanes. Zeros where there is none. */
+static void copy_square(const query_tile *t, bool pinned, int32_t query, int32_t d) {
     const wr_attention *job = t->job;
-    const float factor = job->scale * LOG2_OF_E;
-    for (int32_t query = 0; query < blocks_of(t->queries) * QUERY_BLOCK; query++) {
-        float *to = query_place(t, query);
-        const bool seen = query < t->queries && span_of(t, query, pinned).end > 0;
-        const float *from = NULL;
-        if (seen) {
-            const wr_attention_token *token = &job->tokens[query / job->heads];
-            from = pinned ? token->query_pinned : token->query_recent;
-            from += (int64_t)(query % job->heads) * job->key_dim;
+    const int32_t left = job->key_dim - d < LANES ? job->key_dim - d : LANES;
+    const vec factor = v_all(job->scale * LOG2_OF_E);
+    int32_t token = query / job->heads, head = query % job->heads;
+    float *to = t->query + (int64_t)(query / QUERY_BLOCK) * QUERY_BLOCK * job->key_dim +
+                query % QUERY_BLOCK + d * QUERY_BLOCK;
+    vec square[LANES];
+    for (int32_t i = 0; i < LANES; i++) {
+        square[i] = v_zero();
+        if (query + i < t->queries && t->end[query + i] > 0) {
+            const wr_attention_token *at = &job->tokens[token];
+            const float *from = pinned ? at->query_pinned : at->query_recent;
+            square[i] = v_mul(load_up_to(from + (int64_t)head * job->key_dim + d, left), factor);
         }
-        for (int32_t d = 0; d < job->key_dim; d++)
-            to[d * QUERY_BLOCK] = seen ? from[d] * factor : 0.0f;
+        if (++head == job->heads) {
+            head = 0;
+            token++;
+        }
+    }
+    v_transpose(square);
+    for (int32_t i = 0; i < left; i++) v_store(to + i * QUERY_BLOCK, square[i]);
+}
+
+/* Queries to lanes, in base 2. */
+static void copy_queries(const query_tile *t, bool pinned) {
+    for (int32_t query = 0; query < blocks_of(t->queries) * QUERY_BLOCK; query += LANES)
+        for (int32_t d = 0; d < t->job->key_dim; d += LANES) copy_square(t, pinned, query, d);
+}
+
+/* Outputs from lanes, divided by the sums. */
+static void tell_square(const query_tile *t, int32_t query, int32_t d) {
+    const wr_attention *job = t->job;
+    const int32_t left = job->value_dim - d < LANES ? job->value_dim - d : LANES;
+    const vec factor = v_div(v_all(1), v_load(t->sum + query));
+    const float *from = t->out + (int64_t)(query / QUERY_BLOCK) * QUERY_BLOCK * t->value_dim +
+                        query % QUERY_BLOCK + d * QUERY_BLOCK;
+    int32_t token = query / job->heads, head = query % job->heads;
+    vec square[LANES];
+    for (int32_t i = 0; i < LANES; i++)
+        square[i] = i < left ? v_mul(v_load(from + i * QUERY_BLOCK), factor) : v_zero();
+    v_transpose(square);
+    for (int32_t i = 0; i < LANES && query + i < t->queries; i++) {
+        store_up_to(job->tokens[token].out + (int64_t)head * job->value_dim + d, square[i], left);
+        if (++head == job->heads) {
+            head = 0;
+            token++;
+        }
     }
 }
 
-/* The places of a page that each query of a block sees. */
-static void find_places(const query_tile *t, int32_t b, bool pinned, int32_t page, block_step *p) {
-    for (int32_t i = 0; i < QUERY_BLOCK; i++) {
-        const int32_t query = b * QUERY_BLOCK + i;
-        wr_kv_span seen = {0, 0};
-        if (query < t->queries) seen = places_of(span_of(t, query, pinned), page);
-        p->begin[i] = (float)seen.begin;
-        p->end[i] = (float)seen.end;
-    }
+static void tell_outputs(const query_tile *t) {
+    for (int32_t query = 0; query < t->queries; query += LANES)
+        for (int32_t d = 0; d < t->job->value_dim; d += LANES) tell_square(t, query, d);
 }
 
-static void attend_block(const query_tile *t, int32_t b, bool pinned, int32_t page, block_step *p) {
+static meeting meeting_of(const block_range *range, wr_kv_span any, int32_t page) {
+    const wr_kv_span all = places_of(range->all, page);
+    if (any.begin < all.begin || all.end < any.end) return MEET_EDGE;
+    return any.begin == 0 && any.end == WR_PAGE_TOKENS ? MEET_WHOLE : MEET_SOME;
+}
+
+static void attend_block(const query_tile *t, int32_t b, int32_t page, block_step *p) {
     const block_range *range = &t->ranges[b];
-    const bool narrow = t->queries - b * QUERY_BLOCK <= LANES;
-    const int32_t first = page * WR_PAGE_TOKENS, end = first + WR_PAGE_TOKENS;
+    const int32_t query = b * QUERY_BLOCK;
     p->any = places_of(range->any, page);
     if (p->any.begin >= p->any.end) return;
-    p->query = t->query + (int64_t)b * QUERY_BLOCK * p->key_dim;
-    p->out = t->out + (int64_t)b * QUERY_BLOCK * p->value_dim;
-    p->max = t->max + b * QUERY_BLOCK;
-    p->sum = t->sum + b * QUERY_BLOCK;
-    if (range->all.begin <= first && end <= range->all.end) {
-        step_whole(p, narrow);
-    } else {
-        find_places(t, b, pinned, page, p);
-        step_part(p, narrow);
-    }
+    p->query = t->query + (int64_t)query * p->key_dim;
+    p->out = t->out + (int64_t)query * p->value_dim;
+    p->max = t->max + query;
+    p->sum = t->sum + query;
+    p->begin = t->begin + query;
+    p->end = t->end + query;
+    p->first = page * WR_PAGE_TOKENS;
+    block_steps[meeting_of(range, p->any, page)][t->queries - query > LANES](p);
 }
 
 /* Into the second cache, while the page before is computed. */
@@ -325,7 +411,7 @@ static void attend_pages(query_tile *t, bool pinned) {
     for (int32_t i = whole.begin / WR_PAGE_TOKENS; i * WR_PAGE_TOKENS < whole.end; i++) {
         open_page(t, from, i, &p);
         if ((i + 1) * WR_PAGE_TOKENS < whole.end) ask_for_page(t, from, i + 1);
-        for (int32_t b = 0; b < blocks_of(t->queries); b++) attend_block(t, b, pinned, i, &p);
+        for (int32_t b = 0; b < blocks_of(t->queries); b++) attend_block(t, b, i, &p);
     }
 }
 
@@ -341,12 +427,14 @@ static void begin_tile(query_tile *t, const wr_attention *job) {
     t->out = t->query + padded * job->key_dim;
     t->max = t->out + padded * t->value_dim;
     t->sum = t->max + padded;
-    t->shrink = t->sum + padded;
+    t->begin = (int32_t *)(void *)(t->sum + padded);
+    t->end = t->begin + padded;
+    t->shrink = (float *)(void *)(t->end + padded);
     memset(t->out, 0, (size_t)padded * (size_t)t->value_dim * sizeof *t->out);
     for (int32_t query = 0; query < padded; query++) {
-        const bool sink = job->sink_logit != NULL;
-        t->max[query] = sink ? job->sink_logit[query % job->heads] * LOG2_OF_E : -INFINITY;
-        t->sum[query] = sink ? 1 : 0;
+        const float *sink = job->sink_logit;
+        if (sink != NULL) sink += query % job->heads;
+        start_softmax(sink, &t->max[query], &t->sum[query]);
     }
 }
 
@@ -355,14 +443,7 @@ static void attend_tile(const wr_attention *job) {
     begin_tile(&t, job);
     attend_pages(&t, true);
     attend_pages(&t, false);
-    for (int32_t query = 0; query < t.queries; query++) {
-        const float *from = t.out + (int64_t)(query / QUERY_BLOCK) * QUERY_BLOCK * t.value_dim +
-                            query % QUERY_BLOCK;
-        float *to = job->tokens[query / job->heads].out;
-        const float factor = 1.0f / t.sum[query];
-        to += (int64_t)(query % job->heads) * job->value_dim;
-        for (int32_t d = 0; d < job->value_dim; d++) to[d] = from[d * QUERY_BLOCK] * factor;
-    }
+    tell_outputs(&t);
 }
 
 #endif

@@ -15,34 +15,55 @@ typedef struct page_step {
     const uint8_t *keys, *values;
     uintptr_t ahead; /* bytes to the next page */
     int32_t key_dim, value_dim;
-    wr_kv_span seen;     /* places */
-    const float *query;  /* [key_dim][heads] */
-    float *scores;       /* [heads][32], then weights */
-    const float *shrink; /* [heads] */
-    float *out;          /* [heads, value_dim] */
+    size_t value_stride;     /* bytes from value to value */
+    uintptr_t value_element; /* bytes, about, of an element */
+    wr_kv_span seen;         /* places */
+    const float *query;      /* [key_dim][heads] */
+    float *scores;           /* [heads][32], then weights */
+    float *max, *sum;        /* [LANES] m, in base 2, and l, a head to a lane */
+    float *shrink;           /* [LANES] */
+    float *base;             /* [LANES] what is subtracted from scores */
+    float *out;              /* [heads, value_dim] */
+    float *told;             /* NULL, or where head 0's scores of this page go */
+    int64_t told_keys;       /* from head to head there */
 } page_step;
 
 INLINE void ask_for(const void *address, uintptr_t ahead) {
     __builtin_prefetch((const void *)((uintptr_t)address + ahead), 0, 2);
 }
 
-/* scores[h][at ...] = query[h] . key, for TOKEN_VECS vectors of keys; the order is that of d */
+/* Element d of the keys from place `at` on, TOKEN_VECS vectors, for all heads. */
+INLINE void score_element(wr_kv_type type, const page_step *p, int32_t at, int32_t d,
+                          vec scales[TOKEN_VECS], const int heads,
+                          vec sums[TOKEN_HEADS][TOKEN_VECS]) {
+    vec key[TOKEN_VECS];
+    UNROLLED for (int v = 0; v < TOKEN_VECS; v++) {
+        const uint8_t *from = key_at(type, p->keys, p->key_dim, d, at + v * LANES);
+        if (v == 0 || (type == WR_KV_F32 && LANES == 16)) ask_for(from, p->ahead);
+        key[v] = load_keys(type, from, scales[v]);
+    }
+    UNROLLED for (int h = 0; h < heads; h++) {
+        const vec q = v_all(p->query[d * heads + h]);
+        UNROLLED for (int v = 0; v < TOKEN_VECS; v++) sums[h][v] = v_fma(q, key[v], sums[h][v]);
+    }
+}
+
+/* scores[h][at ...] = query[h] . key, for TOKEN_VECS vectors of keys; the order is that of d. A
+ * run of the loop is long, so that the end of the loop is foreseen. */
 INLINE void score_pair(wr_kv_type type, const page_step *p, int32_t at, const int heads) {
+    enum { RUN = 4 };
     vec sums[TOKEN_HEADS][TOKEN_VECS], scales[TOKEN_VECS] = {v_zero(), v_zero()};
     UNROLLED for (int h = 0; h < heads; h++) sums[h][0] = sums[h][1] = v_zero();
-    for (int32_t d = 0; d < p->key_dim; d++) {
-        vec key[TOKEN_VECS];
-        UNROLLED for (int v = 0; v < TOKEN_VECS; v++) {
-            const uint8_t *from = key_at(type, p->keys, p->key_dim, d, at + v * LANES);
-            if (type == WR_KV_Q8_0 && d % WR_KV_RUN == 0)
-                scales[v] = load_key_scales(p->keys, d, at + v * LANES);
-            if (v == 0 || (type == WR_KV_F32 && LANES == 16)) ask_for(from, p->ahead);
-            key[v] = load_keys(type, from, scales[v]);
-        }
-        UNROLLED for (int h = 0; h < heads; h++) {
-            const vec q = v_all(p->query[d * heads + h]);
-            sums[h][0] = v_fma(q, key[0], sums[h][0]);
-            sums[h][1] = v_fma(q, key[1], sums[h][1]);
+    for (int32_t d = 0; d < p->key_dim; d += RUN) {
+        if (type == WR_KV_Q8_0 && d % WR_KV_RUN == 0)
+            UNROLLED for (int v = 0; v < TOKEN_VECS; v++) scales[v] =
+                load_key_scales(p->keys, d, at + v * LANES);
+        if (d + RUN <= p->key_dim) {
+            UNROLLED for (int32_t i = 0; i < RUN; i++)
+                score_element(type, p, at, d + i, scales, heads, sums);
+        } else {
+            for (int32_t i = d; i < p->key_dim; i++)
+                score_element(type, p, at, i, scales, heads, sums);
         }
     }
     UNROLLED for (int h = 0; h < heads; h++) {
@@ -56,40 +77,51 @@ INLINE void score_page(wr_kv_type type, const page_step *p, const int heads) {
         score_pair(type, p, at, heads);
 }
 
+/* Value `row`, of which TOKEN_VECS or fewer vectors from element i on are at hand, for all heads.
+ */
+INLINE void add_value(wr_kv_type type, const page_step *p, const uint8_t *row, int32_t j, int32_t i,
+                      const int vecs, int32_t left, const int heads,
+                      vec sums[TOKEN_HEADS][TOKEN_VECS]) {
+    vec value[TOKEN_VECS];
+    UNROLLED for (int v = 0; v < vecs; v++) value[v] =
+        load_value(type, row, p->value_dim, i + v * LANES, left);
+    UNROLLED for (int h = 0; h < heads; h++) {
+        const vec weight = v_all(p->scores[h * WR_PAGE_TOKENS + j]);
+        UNROLLED for (int v = 0; v < vecs; v++) sums[h][v] = v_fma(weight, value[v], sums[h][v]);
+    }
+}
+
 /* out[h][i ...] = shrink[h] * out[h][i ...] + sum_j weight[h][j] * value[j][i ...], j in order, for
  * `vecs` vectors, of which a single one may be a part */
 INLINE void add_columns(wr_kv_type type, const page_step *p, int32_t i, const int vecs,
                         int32_t left, const int heads) {
-    const int32_t dim = p->value_dim;
-    const size_t stride = wr_kv_row_bytes(type, dim);
+    enum { RUN = 4 };
+    const int32_t dim = p->value_dim, begin = p->seen.begin, end = p->seen.end;
+    const size_t stride = p->value_stride;
+    const uintptr_t ahead = p->ahead + (uintptr_t)i * p->value_element;
+    const uint8_t *row = p->values + (size_t)begin * stride;
+    float *out = p->out + i;
     vec sums[TOKEN_HEADS][TOKEN_VECS];
-    UNROLLED for (int h = 0; h < heads; h++) {
-        const float *out = p->out + (int64_t)h * dim + i;
-        UNROLLED for (int v = 0; v < vecs; v++) {
-            vec old = left < LANES ? v_load_part(out, left) : v_load(out + v * LANES);
-            sums[h][v] = v_mul(v_all(p->shrink[h]), old);
-        }
+    UNROLLED for (int h = 0; h < heads; h++) UNROLLED for (int v = 0; v < vecs; v++) {
+        const float *old = out + (int64_t)h * dim + v * LANES;
+        sums[h][v] =
+            v_mul(v_all(p->shrink[h]), left < LANES ? v_load_part(old, left) : v_load(old));
     }
-    for (int32_t j = p->seen.begin; j < p->seen.end; j++) {
-        const uint8_t *row = p->values + (size_t)j * stride;
-        vec value[TOKEN_VECS];
-        ask_for(row + stride / (size_t)dim * (size_t)i, p->ahead);
-        UNROLLED for (int v = 0; v < vecs; v++) value[v] =
-            load_value(type, row, dim, i + v * LANES, left < LANES ? left : LANES);
-        UNROLLED for (int h = 0; h < heads; h++) {
-            const vec weight = v_all(p->scores[h * WR_PAGE_TOKENS + j]);
-            UNROLLED for (int v = 0; v < vecs; v++) sums[h][v] =
-                v_fma(weight, value[v], sums[h][v]);
+    int32_t j = begin;
+    for (; j + RUN <= end; j += RUN) UNROLLED for (int32_t k = 0; k < RUN; k++, row += stride) {
+            ask_for(row, ahead);
+            add_value(type, p, row, j + k, i, vecs, left, heads, sums);
         }
+    for (; j < end; j++, row += stride) {
+        ask_for(row, ahead);
+        add_value(type, p, row, j, i, vecs, left, heads, sums);
     }
-    UNROLLED for (int h = 0; h < heads; h++) {
-        float *out = p->out + (int64_t)h * dim + i;
-        UNROLLED for (int v = 0; v < vecs; v++) {
-            if (left < LANES)
-                v_store_part(out, sums[h][v], left);
-            else
-                v_store(out + v * LANES, sums[h][v]);
-        }
+    UNROLLED for (int h = 0; h < heads; h++) UNROLLED for (int v = 0; v < vecs; v++) {
+        float *to = out + (int64_t)h * dim + v * LANES;
+        if (left < LANES)
+            v_store_part(to, sums[h][v], left);
+        else
+            v_store(to, sums[h][v]);
     }
 }
 
@@ -105,28 +137,88 @@ INLINE void add_page(wr_kv_type type, const page_step *p, const int heads) {
     if (i < dim) add_columns(type, p, i, 1, dim - i, heads);
 }
 
+/* Scores of places that are not seen become minus infinity; others are told. */
+static void show_and_hide(const page_step *p, int32_t heads) {
+    for (int32_t h = 0; h < heads; h++) {
+        float *scores = p->scores + h * WR_PAGE_TOKENS;
+        for (int32_t j = 0; j < p->seen.begin; j++) scores[j] = -INFINITY;
+        for (int32_t j = p->seen.end; j < WR_PAGE_TOKENS; j++) scores[j] = -INFINITY;
+        if (p->told == NULL) continue;
+        float *told = p->told + h * p->told_keys;
+        for (int32_t j = p->seen.begin; j < p->seen.end; j++) *told++ = scores[j] * LN_OF_2;
+    }
+}
+
+/* Lane h: the largest number, or the sum, of a[h]. Other lanes are arbitrary. */
+INLINE vec largest_of_each(vec a[TOKEN_HEADS], const int heads) {
+    if (heads == 1) return v_all(v_largest(a[0]));
+    UNROLLED for (int h = heads; h < TOKEN_HEADS; h++) a[h] = a[0]; /* nothing is done twice */
+    return v_largest_of_each(a);
+}
+INLINE vec sum_of_each(vec a[TOKEN_HEADS], const int heads) {
+    if (heads == 1) return v_all(v_sum(a[0]));
+    UNROLLED for (int h = heads; h < TOKEN_HEADS; h++) a[h] = a[0];
+    return v_sum_of_each(a);
+}
+
+/* 32 weights by lanes: halves folded onto each other. */
+INLINE vec fold_weights(const vec w[WR_PAGE_TOKENS / LANES]) {
+    if (LANES == 16) return v_add(w[0], w[WR_PAGE_TOKENS / LANES - 1]);
+    return v_add(v_add(w[0], w[2 % (32 / LANES)]), v_add(w[1], w[3 % (32 / LANES)]));
+}
+
+/* Scores to weights; m and l advance. */
+INLINE void weigh_page(const page_step *p, const int heads) {
+    enum { COUNT = WR_PAGE_TOKENS / LANES };
+    vec each[TOKEN_HEADS];
+    float *const scores = p->scores, *const base = p->base;
+    UNROLLED for (int h = 0; h < heads; h++) {
+        const float *at = scores + h * WR_PAGE_TOKENS;
+        each[h] = v_max(v_load(at), v_load(at + (COUNT - 1) * LANES));
+        if (COUNT == 4) each[h] = v_max(each[h], v_max(v_load(at + LANES), v_load(at + 2 * LANES)));
+    }
+    const vec old = v_load(p->max), max = next_max(largest_of_each(each, heads), old);
+    const vec shrink = shrinkage(old, max);
+    v_store(base, subtracted(max));
+    v_store(p->max, max);
+    v_store(p->shrink, shrink);
+    UNROLLED for (int h = 0; h < heads; h++) {
+        float *at = scores + h * WR_PAGE_TOKENS;
+        vec w[COUNT];
+        UNROLLED for (int v = 0; v < COUNT; v++) {
+            w[v] = v_exp2(v_sub(v_load(at + v * LANES), v_all(base[h])));
+            v_store(at + v * LANES, w[v]);
+        }
+        each[h] = fold_weights(w);
+    }
+    v_store(p->sum, v_fma(v_load(p->sum), shrink, sum_of_each(each, heads)));
+}
+
+INLINE void take_page(wr_kv_type type, const page_step *p, const int heads) {
+    score_page(type, p, heads);
+    if (p->seen.end - p->seen.begin < WR_PAGE_TOKENS || p->told != NULL) show_and_hide(p, heads);
+    weigh_page(p, heads);
+    add_page(type, p, heads);
+}
+
 /* The instances: type by count of heads, a power of two. */
 #define INSTANCE(type, heads)                                                                      \
-    static void score_##type##_##heads(const page_step *p) { score_page(WR_KV_##type, p, heads); } \
-    static void add_##type##_##heads(const page_step *p) { add_page(WR_KV_##type, p, heads); }
+    static void take_##type##_##heads(const page_step *p) { take_page(WR_KV_##type, p, heads); }
 #if WR_WIDE_TILE
 #define INSTANCES(type) INSTANCE(type, 1) INSTANCE(type, 2) INSTANCE(type, 4) INSTANCE(type, 8)
-#define TABLE(what, type)                                                                          \
-    { what##_##type##_1, what##_##type##_2, what##_##type##_4, what##_##type##_8 }
+#define TABLE(type)                                                                                \
+    { take_##type##_1, take_##type##_2, take_##type##_4, take_##type##_8 }
 #else
 #define INSTANCES(type) INSTANCE(type, 1) INSTANCE(type, 2) INSTANCE(type, 4)
-#define TABLE(what, type)                                                                          \
-    { what##_##type##_1, what##_##type##_2, what##_##type##_4 }
+#define TABLE(type)                                                                                \
+    { take_##type##_1, take_##type##_2, take_##type##_4 }
 #endif
 INSTANCES(F32)
 INSTANCES(F16)
 INSTANCES(Q8_0)
 
 typedef void (*page_function)(const page_step *p);
-static const page_function score_functions[WR_KV_TYPES][4] = {TABLE(score, F32), TABLE(score, F16),
-                                                              TABLE(score, Q8_0)};
-static const page_function add_functions[WR_KV_TYPES][4] = {TABLE(add, F32), TABLE(add, F16),
-                                                            TABLE(add, Q8_0)};
+static const page_function page_functions[WR_KV_TYPES][4] = {TABLE(F32), TABLE(F16), TABLE(Q8_0)};
 #undef INSTANCE
 #undef INSTANCES
 #undef TABLE
@@ -137,11 +229,12 @@ static const page_function add_functions[WR_KV_TYPES][4] = {TABLE(add, F32), TAB
 typedef struct token_state {
     const wr_attention *job;
     const wr_attention_token *token;
-    float *query;  /* [key_dim][heads] of each part, one part after the other */
-    float *max;    /* [heads] m, in base 2 */
-    float *sum;    /* [heads] l */
-    float *shrink; /* [heads] */
     float *scores; /* [TOKEN_HEADS][32] */
+    float *shrink; /* [LANES] */
+    float *base;   /* [LANES] */
+    float *max;    /* [parts][LANES] m, in base 2 */
+    float *sum;    /* [parts][LANES] l */
+    float *query;  /* [key_dim][heads] of each part, one part after the other */
     int64_t keys;  /* that the token sees */
     int64_t told;  /* of them, scores told */
 } token_state;
@@ -169,67 +262,21 @@ static void copy_query(token_state *at, const float *query) {
     }
 }
 
-/* Scores of places that are not seen become minus infinity; others are told. */
-static void show_and_hide(token_state *at, const page_step *p, int32_t head, int32_t heads) {
-    for (int32_t h = 0; h < heads; h++) {
-        float *scores = p->scores + h * WR_PAGE_TOKENS;
-        for (int32_t j = 0; j < p->seen.begin; j++) scores[j] = -INFINITY;
-        for (int32_t j = p->seen.end; j < WR_PAGE_TOKENS; j++) scores[j] = -INFINITY;
-        if (at->token->scores == NULL) continue;
-        float *told = at->token->scores + (head + h) * at->keys + at->told;
-        for (int32_t j = p->seen.begin; j < p->seen.end; j++) *told++ = scores[j] * LN_OF_2;
-    }
-}
-
-/* The sum of 32 weights: halves folded onto each other. */
-static inline float fold_weights(const vec w[WR_PAGE_TOKENS / LANES]) {
-    if (LANES == 16) return v_sum(v_add(w[0], w[WR_PAGE_TOKENS / LANES - 1]));
-    return v_sum(v_add(v_add(w[0], w[2 % (32 / LANES)]), v_add(w[1], w[3 % (32 / LANES)])));
-}
-
-/* Scores to weights; m and l advance. */
-static void weigh_heads(token_state *at, int32_t head, int32_t heads) {
-    enum { COUNT = WR_PAGE_TOKENS / LANES };
-    float best[LANES] = {0}, sums[LANES] = {0};
-    for (int32_t h = 0; h < heads; h++) {
-        const float *scores = at->scores + h * WR_PAGE_TOKENS;
-        vec largest_ones = v_load(scores);
-        UNROLLED for (int v = 1; v < COUNT; v++) largest_ones =
-            v_max(largest_ones, v_load(scores + v * LANES));
-        best[h] = v_largest(largest_ones);
-    }
-    const vec old = load_up_to(at->max + head, heads), max = v_max(v_load(best), old);
-    const vec shrink = shrinkage(old, max);
-    store_up_to(at->max + head, max, heads);
-    store_up_to(at->shrink + head, shrink, heads);
-    v_store(best, subtracted(max));
-    for (int32_t h = 0; h < heads; h++) {
-        float *scores = at->scores + h * WR_PAGE_TOKENS;
-        vec w[COUNT];
-        UNROLLED for (int v = 0; v < COUNT; v++) {
-            w[v] = v_exp2(v_sub(v_load(scores + v * LANES), v_all(best[h])));
-            v_store(scores + v * LANES, w[v]);
-        }
-        sums[h] = fold_weights(w);
-    }
-    const vec sum = v_fma(load_up_to(at->sum + head, heads), shrink, v_load(sums));
-    store_up_to(at->sum + head, sum, heads);
-}
-
 static void attend_page(token_state *at, const wr_kv_sequence *from, page_step *p) {
     const wr_attention *job = at->job;
     int log2;
     p->query = at->query;
+    p->told_keys = at->keys;
+    p->max = at->max;
+    p->sum = at->sum;
     for (int32_t head = 0, heads; head < job->heads; head += heads) {
         heads = part_of(job->heads - head, &log2);
-        p->shrink = at->shrink + head;
         p->out = at->token->out + (int64_t)head * job->value_dim;
-        score_functions[from->type][log2](p);
-        if (p->seen.end - p->seen.begin < WR_PAGE_TOKENS || at->token->scores != NULL)
-            show_and_hide(at, p, head, heads);
-        weigh_heads(at, head, heads);
-        add_functions[from->type][log2](p);
+        if (at->token->scores != NULL) p->told = at->token->scores + head * at->keys + at->told;
+        page_functions[from->type][log2](p);
         p->query += heads * job->key_dim;
+        p->max += LANES;
+        p->sum += LANES;
     }
     at->told += p->seen.end - p->seen.begin;
 }
@@ -239,6 +286,7 @@ static void attend_sequence(token_state *at, const wr_kv_sequence *from, const f
     if (span.begin >= span.end) return;
     copy_query(at, query);
     const int32_t last = (span.end - 1) / WR_PAGE_TOKENS;
+    const size_t stride = wr_kv_row_bytes(from->type, at->job->value_dim);
     for (int32_t i = span.begin / WR_PAGE_TOKENS; i <= last; i++) {
         const uint8_t *page = from->pages[i], *next = from->pages[i < last ? i + 1 : i];
         page_step p = {.keys = page + from->key_offset,
@@ -246,29 +294,60 @@ static void attend_sequence(token_state *at, const wr_kv_sequence *from, const f
                        .ahead = (uintptr_t)next - (uintptr_t)page,
                        .key_dim = at->job->key_dim,
                        .value_dim = at->job->value_dim,
+                       .value_stride = stride,
+                       .value_element = stride / (size_t)at->job->value_dim,
                        .seen = places_of(span, i),
-                       .scores = at->scores};
+                       .scores = at->scores,
+                       .shrink = at->shrink,
+                       .base = at->base};
         attend_page(at, from, &p);
     }
 }
 
+/* Parts that heads are divided into: whole ones, then one for each binary digit. */
+static int32_t most_parts(int32_t heads) { return heads / TOKEN_HEADS + (WR_WIDE_TILE ? 3 : 2); }
+
+/* m and l before any key. */
+static void begin_token(token_state *at) {
+    const wr_attention *job = at->job;
+    int log2;
+    float *max = at->max, *sum = at->sum;
+    for (int32_t head = 0, heads; head < job->heads; head += heads, max += LANES, sum += LANES) {
+        heads = part_of(job->heads - head, &log2);
+        for (int32_t h = 0; h < LANES; h++) {
+            const bool sink = h < heads && job->sink_logit != NULL;
+            start_softmax(sink ? job->sink_logit + head + h : NULL, &max[h], &sum[h]);
+        }
+    }
+    memset(at->token->out, 0, (size_t)job->heads * (size_t)job->value_dim * sizeof *at->token->out);
+}
+
+/* Outputs are divided by l. */
+static void end_token(const token_state *at) {
+    const wr_attention *job = at->job;
+    const float *sum = at->sum;
+    float *out = at->token->out;
+    int log2;
+    for (int32_t head = 0, heads; head < job->heads; head += heads, sum += LANES) {
+        heads = part_of(job->heads - head, &log2);
+        for (int32_t h = 0; h < heads; h++, out += job->value_dim)
+            scale(out, 1.0f / sum[h], job->value_dim);
+    }
+}
+
 static void attend_token(const wr_attention *job, const wr_attention_token *token) {
-    token_state at = {.job = job, .token = token, .query = job->scratch};
-    at.max = at.query + (int64_t)job->heads * job->key_dim;
-    at.sum = at.max + job->heads;
-    at.shrink = at.sum + job->heads;
-    at.scores = at.shrink + job->heads;
+    token_state at = {.job = job, .token = token, .scores = job->scratch};
+    at.shrink = at.scores + TOKEN_HEADS * WR_PAGE_TOKENS;
+    at.base = at.shrink + LANES;
+    at.max = at.base + LANES;
+    at.sum = at.max + most_parts(job->heads) * LANES;
+    at.query = at.sum + most_parts(job->heads) * LANES;
     at.keys = (int64_t)(token->pinned.end - token->pinned.begin) +
               (token->recent.end - token->recent.begin);
-    for (int32_t h = 0; h < job->heads; h++) {
-        at.max[h] = job->sink_logit != NULL ? job->sink_logit[h] * LOG2_OF_E : -INFINITY;
-        at.sum[h] = job->sink_logit != NULL ? 1 : 0;
-    }
-    memset(token->out, 0, (size_t)job->heads * (size_t)job->value_dim * sizeof *token->out);
+    begin_token(&at);
     attend_sequence(&at, &job->pinned, token->query_pinned, token->pinned);
     attend_sequence(&at, &job->recent, token->query_recent, token->recent);
-    for (int32_t h = 0; h < job->heads; h++)
-        scale(token->out + (int64_t)h * job->value_dim, 1.0f / at.sum[h], job->value_dim);
+    end_token(&at);
 }
 
 #endif

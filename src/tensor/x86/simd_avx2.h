@@ -94,9 +94,19 @@ typedef __m256 lane_mask;
 static inline lane_mask v_within(vec a, vec low, vec high) {
     return _mm256_and_ps(_mm256_cmp_ps(low, a, _CMP_LE_OQ), _mm256_cmp_ps(a, high, _CMP_LT_OQ));
 }
+/* ab + c, or c where m is not set */
+static inline vec v_fma_where(lane_mask m, vec a, vec b, vec c) {
+    return _mm256_blendv_ps(c, _mm256_fmadd_ps(a, b, c), m);
+}
+/* Integers less `first`, as floats. */
+static inline vec v_load_distance(const int32_t *p, int32_t first) {
+    const __m256i a = _mm256_loadu_si256((const __m256i *)p);
+    return _mm256_cvtepi32_ps(_mm256_sub_epi32(a, _mm256_set1_epi32(first)));
+}
 static inline lane_mask v_equal(vec a, vec b) { return _mm256_cmp_ps(a, b, _CMP_EQ_OQ); }
 static inline vec v_select(lane_mask m, vec a, vec b) { return _mm256_blendv_ps(b, a, m); }
 
+static inline vec v_ceil(vec a) { return _mm256_ceil_ps(a); }
 /* x - floor(x), in [0, 1]; NaN for minus infinity */
 static inline vec v_fraction(vec x) { return _mm256_sub_ps(x, _mm256_floor_ps(x)); }
 /* a * 2^floor(x) for a in [1, 2] and x <= 0: a power is added to the exponent. 0 below 2^-126,
@@ -112,6 +122,22 @@ static inline float v_largest(vec a) {
     b = _mm_max_ps(b, _mm_movehl_ps(b, b));
     return _mm_cvtss_f32(_mm_max_ss(b, _mm_movehdup_ps(b)));
 }
+
+/* Lane h: the largest, or the sum, of a[h]; sums in the order of v_sum. Halves are folded onto each
+ * other for two vectors at once. */
+#define FOLD_EACH(name, op)                                                                        \
+    INLINE vec name(const vec a[TOKEN_HEADS]) {                                                    \
+        const vec b = op(_mm256_permute2f128_ps(a[0], a[1], 0x20),                                 \
+                         _mm256_permute2f128_ps(a[0], a[1], 0x31));                                \
+        const vec c = op(_mm256_permute2f128_ps(a[2], a[3], 0x20),                                 \
+                         _mm256_permute2f128_ps(a[2], a[3], 0x31));                                \
+        const vec d = op(_mm256_unpacklo_ps(b, c), _mm256_unpackhi_ps(b, c));                      \
+        const vec e = op(d, _mm256_permute_ps(d, 0x4e)); /* 0 2 . . 1 3 . . */                     \
+        return _mm256_permutevar8x32_ps(e, _mm256_setr_epi32(0, 4, 1, 5, 0, 0, 0, 0));             \
+    }
+FOLD_EACH(v_largest_of_each, v_max)
+FOLD_EACH(v_sum_of_each, v_add)
+#undef FOLD_EACH
 
 /* 8 halves, bfloat16s or signed bytes as floats. */
 static inline vec v_load_half(const void *p) {

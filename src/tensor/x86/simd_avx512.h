@@ -81,9 +81,20 @@ typedef __mmask16 lane_mask;
 static inline lane_mask v_within(vec a, vec low, vec high) {
     return _mm512_mask_cmp_ps_mask(_mm512_cmp_ps_mask(low, a, _CMP_LE_OQ), a, high, _CMP_LT_OQ);
 }
+/* ab + c, or c where m is not set */
+static inline vec v_fma_where(lane_mask m, vec a, vec b, vec c) {
+    return _mm512_mask3_fmadd_ps(a, b, c, m);
+}
+/* Integers less `first`, as floats. */
+static inline vec v_load_distance(const int32_t *p, int32_t first) {
+    return _mm512_cvtepi32_ps(_mm512_sub_epi32(_mm512_loadu_si512(p), _mm512_set1_epi32(first)));
+}
 static inline lane_mask v_equal(vec a, vec b) { return _mm512_cmp_ps_mask(a, b, _CMP_EQ_OQ); }
 static inline vec v_select(lane_mask m, vec a, vec b) { return _mm512_mask_blend_ps(m, b, a); }
 
+static inline vec v_ceil(vec a) {
+    return _mm512_roundscale_ps(a, _MM_FROUND_TO_POS_INF | _MM_FROUND_NO_EXC);
+}
 /* x - floor(x), in [0, 1]; 0 for minus infinity */
 static inline vec v_fraction(vec x) {
     return _mm512_reduce_ps(x, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
@@ -95,6 +106,26 @@ static inline vec v_scale_by_floor(vec a, vec x) {
 }
 
 static inline float v_largest(vec a) { return _mm512_reduce_max_ps(a); }
+
+/* Lane h: the largest, or the sum, of a[h]; sums in the order of v_sum. Halves are folded onto each
+ * other for two vectors at once. */
+#define FOLD_EACH(name, op)                                                                        \
+    INLINE vec name(const vec a[TOKEN_HEADS]) {                                                    \
+        vec b[4], c[2];                                                                            \
+        UNROLLED for (int i = 0; i < 4; i++) b[i] =                                                \
+            op(_mm512_shuffle_f32x4(a[2 * i], a[2 * i + 1], 0x44),                                 \
+               _mm512_shuffle_f32x4(a[2 * i], a[2 * i + 1], 0xee));                                \
+        UNROLLED for (int i = 0; i < 2; i++) c[i] =                                                \
+            op(_mm512_shuffle_f32x4(b[2 * i], b[2 * i + 1], 0x88),                                 \
+               _mm512_shuffle_f32x4(b[2 * i], b[2 * i + 1], 0xdd));                                \
+        const vec d = op(_mm512_unpacklo_ps(c[0], c[1]), _mm512_unpackhi_ps(c[0], c[1]));          \
+        const vec e = op(d, _mm512_permute_ps(d, 0x4e)); /* 0 4 . . 1 5 . . 2 6 . . 3 7 . . */     \
+        return _mm512_permutexvar_ps(                                                              \
+            _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 0, 0, 0, 0, 0, 0, 0, 0), e);               \
+    }
+FOLD_EACH(v_largest_of_each, v_max)
+FOLD_EACH(v_sum_of_each, v_add)
+#undef FOLD_EACH
 
 /* 16 halves, bfloat16s or signed bytes as floats. */
 static inline vec v_load_half(const void *p) {

@@ -7,9 +7,9 @@
  * 16 rows, which scale and add them up.
  *
  * A run has its own scale, so tiles are filled by half, and handing out takes longer than
- * multiplying. That pays for runs of 32 columns without minima, from 24 inputs on; all else is left
- * to VNNI, which is faster there. Tiles are configured and released within a call, so other code
- * never meets them.
+ * multiplying; four runs are under way at once, in four tiles of sums. That pays for runs of 32
+ * columns without minima, from 24 inputs on; all else is left to VNNI, which is faster there. Tiles
+ * are configured and released within a call, so other code never meets them.
  */
 #include "tensor/lanes/bytes.h"
 #include "tensor/x86/bytes_simd_avx512.h"
@@ -65,6 +65,15 @@ typedef struct block {
     int64_t next_rows;
 } block;
 
+/* acc[i] += the sums of run j, which tile `tile` has stored, scaled. */
+INLINE void scale_run(const block *b, int inputs, int64_t j, int tile, floats acc[INPUTS]) {
+    const int32_t *from = b->sums + tile * SUMS;
+    const float *a = b->a + j * INPUTS;
+    const scales s = scales_of(UNPACKED_32, b->scales_at + 64 * j, 0);
+    UNROLLED_16 for (int i = 0; i < inputs; i++) acc[i] =
+        f_fma(f_of_sums(c_load(from + 16 * i)), f_mul(s.s, f_all(a + i)), acc[i]);
+}
+
 /* Tile i becomes the sums of run j. What it held, the sums of a run before, is stored only now:
  * instructions that wait for a product would hold up all those behind them. */
 #define MULTIPLY(i, x_tile, w_tile, j)                                                             \
@@ -74,22 +83,34 @@ typedef struct block {
     _tile_zero(i);                                                                                 \
     _tile_dpbssd(i, x_tile, w_tile)
 
-INLINE void multiply_stretch(const block *b, int64_t j, bool store) {
+/* Runs j ... j + 3, while those before them are stored and scaled (`store`). */
+INLINE void multiply_stretch(const block *b, int inputs, int64_t j, bool store,
+                             floats acc[INPUTS]) {
+#define SCALE(i)                                                                                   \
+    settle_memory();                                                                               \
+    if (store) scale_run(b, inputs, j - STRETCH + (i), i, acc);                                    \
+    settle_memory()
     settle_memory();
     MULTIPLY(0, 4, 6, j);
     MULTIPLY(1, 5, 7, j + 1);
+    SCALE(0);
     MULTIPLY(2, 4, 6, j + 2);
+    SCALE(1);
     MULTIPLY(3, 5, 7, j + 3);
-    settle_memory();
+    SCALE(2);
+    SCALE(3);
+#undef SCALE
 }
 
-INLINE void store_stretch(const block *b) {
+/* The last stretch of a row, from run j on. */
+INLINE void finish_stretch(const block *b, int inputs, int64_t j, floats acc[INPUTS]) {
     settle_memory();
     _tile_stored(0, b->sums, 64);
     _tile_stored(1, b->sums + SUMS, 64);
     _tile_stored(2, b->sums + 2 * SUMS, 64);
     _tile_stored(3, b->sums + 3 * SUMS, 64);
     settle_memory();
+    for (int i = 0; i < STRETCH; i++) scale_run(b, inputs, j + i, i, acc);
 }
 
 /* One run alone, at the end of a row. */
@@ -101,15 +122,6 @@ INLINE void multiply_run(const block *b, int64_t j) {
     settle_memory();
 }
 #undef MULTIPLY
-
-/* acc[i] += the sums of run j, scaled. */
-INLINE void scale_run(const block *b, int inputs, int64_t j, const int32_t *from,
-                      floats acc[INPUTS]) {
-    const float *a = b->a + j * INPUTS;
-    const scales s = scales_of(UNPACKED_32, b->scales_at + 64 * j, 0);
-    UNROLLED_16 for (int i = 0; i < inputs; i++) acc[i] =
-        f_fma(f_of_sums(c_load(from + 16 * i)), f_mul(s.s, f_all(a + i)), acc[i]);
-}
 
 /* Ask for the next inputs' columns of run j. */
 INLINE void ask_for_inputs(const block *b, int64_t j) {
@@ -124,21 +136,20 @@ INLINE void multiply_block_of(const block *b, int inputs) {
     wr_ahead ahead = b->ahead;
     floats acc[INPUTS];
     UNROLLED_16 for (int i = 0; i < inputs; i++) acc[i] = f_zero();
-    if (whole > 0) multiply_stretch(b, 0, false);
     for (int64_t j = 0; j < whole; j += STRETCH) {
-        if (j + STRETCH < whole)
-            multiply_stretch(b, j + STRETCH, true);
+        if (j == 0)
+            multiply_stretch(b, inputs, j, false, acc);
         else
-            store_stretch(b);
+            multiply_stretch(b, inputs, j, true, acc);
         for (int64_t i = 0; i < STRETCH; i++) {
-            scale_run(b, inputs, j + i, b->sums + i * SUMS, acc);
             ask_for_inputs(b, j + i);
             wr_ahead_step(&ahead);
         }
     }
+    if (whole > 0) finish_stretch(b, inputs, whole - STRETCH, acc);
     for (int64_t j = whole; j < runs; j++) {
         multiply_run(b, j);
-        scale_run(b, inputs, j, b->sums, acc);
+        scale_run(b, inputs, j, 0, acc);
     }
     UNROLLED_16 for (int i = 0; i < inputs; i++) {
         if (i < b->inputs)

@@ -7,9 +7,9 @@
  * 16 rows, which scale and add them up.
  *
  * A run has its own scale, so tiles are filled by half, and handing out takes longer than
- * multiplying. That pays for runs of 32 columns without minima, from 24 inputs on; all else is left
- * to VNNI, which is faster there. Tiles are configured and released within a call, so other code
- * never meets them.
+ * multiplying; four runs are under way at once, in four tiles of sums. That pays for runs of 32
+ * columns without minima, from 24 inputs on; all else is left to VNNI, which is faster there. Tiles
+ * are configured and released within a call, so other code never meets them.
  */
 #include "tensor/lanes/bytes.h"
 #include "tensor/x86/bytes_simd_avx512.h"
@@ -19,12 +19,11 @@
 #include "tensor/lanes/codes_lanes.h"
 
 enum {
-    INPUTS = 16,        /* of a tile */
-    FEWEST = 24,        /* inputs for which tiles pay */
-    RUN = 32,           /* columns */
-    BUFFERS = 4,        /* of sums, each a tile */
-    BEHIND = 2,         /* runs between multiplying and scaling */
-    SUMS = INPUTS * 16, /* of a buffer */
+    INPUTS = 16, /* of a tile */
+    FEWEST = 24, /* inputs for which tiles pay */
+    RUN = 32,    /* columns */
+    STRETCH = 4, /* runs that are under way at once, each in a tile of sums */
+    SUMS = INPUTS * 16,
     GROUP_BYTES = 384 * 1024
 };
 
@@ -33,7 +32,7 @@ enum {
 /* gcc 12's functions do not say that tiles read and write memory. */
 INLINE void settle_memory(void) { __asm__ volatile("" ::: "memory"); }
 
-/* What _tile_loadconfig reads. Tiles 0-3: sums; 4: inputs; 5: weights. */
+/* What _tile_loadconfig reads. Tiles 0-3: sums; 4, 5: inputs; 6, 7: weights. */
 typedef struct tile_shapes {
     uint8_t palette, start_row, reserved[14];
     uint16_t row_bytes[16];
@@ -42,14 +41,10 @@ typedef struct tile_shapes {
 
 static void configure(int64_t inputs) {
     tile_shapes shapes = {.palette = 1};
-    for (int i = 0; i < BUFFERS; i++) {
-        shapes.rows[i] = (uint8_t)inputs;
-        shapes.row_bytes[i] = 64;
+    for (int i = 0; i < 8; i++) {
+        shapes.rows[i] = (uint8_t)(i < 6 ? inputs : RUN / 4);
+        shapes.row_bytes[i] = i / 2 == 2 ? RUN : 64;
     }
-    shapes.rows[4] = (uint8_t)inputs;
-    shapes.row_bytes[4] = RUN;
-    shapes.rows[5] = RUN / 4;
-    shapes.row_bytes[5] = 64;
     settle_memory();
     _tile_loadconfig(&shapes);
 }
@@ -61,7 +56,7 @@ typedef struct block {
     size_t x_stride;
     int64_t columns;
     const float *a; /* [runs][INPUTS] */
-    int32_t *sums;  /* [BUFFERS][SUMS] */
+    int32_t *sums;  /* [STRETCH][SUMS] */
     float *y;
     int64_t y_stride;
     int64_t inputs, rows;
@@ -70,35 +65,63 @@ typedef struct block {
     int64_t next_rows;
 } block;
 
-/* The sums of run j to buffer j % BUFFERS. */
-INLINE void multiply_run(const block *b, int64_t j) {
-    int32_t *to = b->sums + j % BUFFERS * SUMS;
-    settle_memory();
-    _tile_loadd(4, b->x + j * RUN, b->x_stride);
-    _tile_loadd(5, b->codes_at + j * RUN * WR_PANEL_ROWS, 64);
-    switch (j % BUFFERS) {
-#define CASE(i)                                                                                    \
-    case i:                                                                                        \
-        _tile_zero(i);                                                                             \
-        _tile_dpbssd(i, 4, 5);                                                                     \
-        _tile_stored(i, to, 64);                                                                   \
-        return;
-        CASE(0)
-        CASE(1)
-        CASE(2)
-        CASE(3)
-#undef CASE
-    }
-}
-
-/* acc[i] += the sums of run j, scaled. */
-INLINE void scale_run(const block *b, int inputs, int64_t j, floats acc[INPUTS]) {
-    const int32_t *from = b->sums + j % BUFFERS * SUMS;
+/* acc[i] += the sums of run j, which tile `tile` has stored, scaled. */
+INLINE void scale_run(const block *b, int inputs, int64_t j, int tile, floats acc[INPUTS]) {
+    const int32_t *from = b->sums + tile * SUMS;
     const float *a = b->a + j * INPUTS;
     const scales s = scales_of(UNPACKED_32, b->scales_at + 64 * j, 0);
     UNROLLED_16 for (int i = 0; i < inputs; i++) acc[i] =
         f_fma(f_of_sums(c_load(from + 16 * i)), f_mul(s.s, f_all(a + i)), acc[i]);
 }
+
+/* Tile i becomes the sums of run j. What it held, the sums of a run before, is stored only now:
+ * instructions that wait for a product would hold up all those behind them. */
+#define MULTIPLY(i, x_tile, w_tile, j)                                                             \
+    _tile_loadd(x_tile, b->x + (j)*RUN, b->x_stride);                                              \
+    _tile_loadd(w_tile, b->codes_at + (j)*RUN * WR_PANEL_ROWS, 64);                                \
+    if (store) _tile_stored(i, b->sums + (i)*SUMS, 64);                                            \
+    _tile_zero(i);                                                                                 \
+    _tile_dpbssd(i, x_tile, w_tile)
+
+/* Runs j ... j + 3, while those before them are stored and scaled (`store`). */
+INLINE void multiply_stretch(const block *b, int inputs, int64_t j, bool store,
+                             floats acc[INPUTS]) {
+#define SCALE(i)                                                                                   \
+    settle_memory();                                                                               \
+    if (store) scale_run(b, inputs, j - STRETCH + (i), i, acc);                                    \
+    settle_memory()
+    settle_memory();
+    MULTIPLY(0, 4, 6, j);
+    MULTIPLY(1, 5, 7, j + 1);
+    SCALE(0);
+    MULTIPLY(2, 4, 6, j + 2);
+    SCALE(1);
+    MULTIPLY(3, 5, 7, j + 3);
+    SCALE(2);
+    SCALE(3);
+#undef SCALE
+}
+
+/* The last stretch of a row, from run j on. */
+INLINE void finish_stretch(const block *b, int inputs, int64_t j, floats acc[INPUTS]) {
+    settle_memory();
+    _tile_stored(0, b->sums, 64);
+    _tile_stored(1, b->sums + SUMS, 64);
+    _tile_stored(2, b->sums + 2 * SUMS, 64);
+    _tile_stored(3, b->sums + 3 * SUMS, 64);
+    settle_memory();
+    for (int i = 0; i < STRETCH; i++) scale_run(b, inputs, j + i, i, acc);
+}
+
+/* One run alone, at the end of a row. */
+INLINE void multiply_run(const block *b, int64_t j) {
+    const bool store = false;
+    settle_memory();
+    MULTIPLY(0, 4, 6, j);
+    _tile_stored(0, b->sums, 64);
+    settle_memory();
+}
+#undef MULTIPLY
 
 /* Ask for the next inputs' columns of run j. */
 INLINE void ask_for_inputs(const block *b, int64_t j) {
@@ -109,17 +132,24 @@ INLINE void ask_for_inputs(const block *b, int64_t j) {
 
 /* `inputs`: b->inputs rounded up; what is beyond is scaled and forgotten. */
 INLINE void multiply_block_of(const block *b, int inputs) {
-    const int64_t runs = b->columns / RUN;
+    const int64_t runs = b->columns / RUN, whole = runs / STRETCH * STRETCH;
     wr_ahead ahead = b->ahead;
     floats acc[INPUTS];
     UNROLLED_16 for (int i = 0; i < inputs; i++) acc[i] = f_zero();
-    for (int64_t j = 0; j < runs + BEHIND; j++) {
-        if (j < runs) {
-            multiply_run(b, j);
-            ask_for_inputs(b, j);
+    for (int64_t j = 0; j < whole; j += STRETCH) {
+        if (j == 0)
+            multiply_stretch(b, inputs, j, false, acc);
+        else
+            multiply_stretch(b, inputs, j, true, acc);
+        for (int64_t i = 0; i < STRETCH; i++) {
+            ask_for_inputs(b, j + i);
             wr_ahead_step(&ahead);
         }
-        if (j >= BEHIND) scale_run(b, inputs, j - BEHIND, acc);
+    }
+    if (whole > 0) finish_stretch(b, inputs, whole - STRETCH, acc);
+    for (int64_t j = whole; j < runs; j++) {
+        multiply_run(b, j);
+        scale_run(b, inputs, j, 0, acc);
     }
     UNROLLED_16 for (int i = 0; i < inputs; i++) {
         if (i < b->inputs)
@@ -130,10 +160,8 @@ INLINE void multiply_block_of(const block *b, int inputs) {
 static void multiply_block(const block *b) {
     if (b->inputs > 12)
         multiply_block_of(b, 16);
-    else if (b->inputs > 8)
-        multiply_block_of(b, 12);
     else
-        multiply_block_of(b, 8);
+        multiply_block_of(b, 12); /* FEWEST leaves no fewer than 11 */
 }
 
 /* ---- products -------------------------------------------------------------------------------- */
@@ -169,7 +197,7 @@ static places divide(const wr_product *job, const wr_panel *m) {
     places at = {.bytes = (size_t)(columns * WR_PANEL_ROWS + runs * 64)};
     at.a = (float *)(void *)(scratch + (job->w->panels == NULL ? m->bytes : 0));
     at.sums = (int32_t *)(void *)(at.a + runs * INPUTS);
-    at.unpacked = (uint8_t *)(at.sums + BUFFERS * SUMS);
+    at.unpacked = (uint8_t *)(at.sums + STRETCH * SUMS);
     const uint8_t *end = scratch + wr_product_scratch(columns);
     const size_t left = (size_t)(end - at.unpacked), room = left < GROUP_BYTES ? left : GROUP_BYTES;
     at.group = room > at.bytes ? (int64_t)(room / at.bytes) : 1;

@@ -347,6 +347,8 @@ static void products_of_a_length(const wr_kernels *kernels, wr_format format, in
     check_product(kernels, format, rows[random_below(COUNT(rows))], columns,
                   1 + (int64_t)random_below(9));
     check_product(kernels, format, rows[random_below(COUNT(rows))], columns, 1);
+    check_product(kernels, format, rows[random_below(COUNT(rows))], columns,
+                  24 + (int64_t)random_below(17)); /* in AMX tiles, with runs left over */
 }
 
 static void products_are_right_at(const wr_kernels *kernels) {

@@ -5,9 +5,9 @@
 #include <math.h>
 #include <string.h>
 
-/* Below this many multiplications a step is done by the calling thread: waking others costs more.
- */
-#define ALONE 200000
+/* Below this many multiplications, or what takes as long, a step is done by the calling thread:
+ * company costs more. */
+#define ALONE 100000
 
 static size_t scratch_bytes(const weir_model *m) {
     size_t attention = sizeof(float) * (size_t)wr_attention_scratch(m->heads / m->kv_heads,
@@ -113,7 +113,7 @@ static void norm_task(void *context, int64_t begin, int64_t end, int worker) {
 /* x += added (when `add`), then normed = norm(x) (when `norm`). */
 static void add_and_norm(wr_forward *f, bool add, const wr_norm *norm) {
     norm_step step = {.f = f, .norm = norm, .add = add};
-    wr_forward_run(f, f->count, f->count * f->model->width * 4, norm_task, &step);
+    wr_forward_run(f, f->count, f->count * f->model->width * 16, norm_task, &step);
 }
 
 static void activation_task(void *context, int64_t begin, int64_t end, int worker) {
@@ -150,7 +150,7 @@ static void run_feed_forward(wr_forward *f, int32_t layer) {
     const wr_block *block = &m->blocks[layer];
     wr_weighted products[] = {{&block->up, f->up}, {&block->gate, f->gate}};
     wr_forward_linear(f, f->normed, f->count, products, m->family->gated ? 2 : 1);
-    wr_forward_run(f, f->count, f->count * m->feed_forward * 8, activation_task, f);
+    wr_forward_run(f, f->count, f->count * m->feed_forward * 32, activation_task, f);
     wr_forward_linear(f, m->family->gated ? f->gate : f->up, f->count,
                       &(wr_weighted){&block->down, f->added}, 1);
 }

@@ -216,7 +216,9 @@ static int64_t attention_work(const wr_forward *f) {
 void wr_forward_attend(wr_forward *f, int32_t layer) {
     const weir_model *m = f->model;
     layer_step step = {.f = f, .layer = layer};
-    wr_forward_run(f, f->count, f->count * m->width * 4, rotate_task, &step);
+    const int64_t numbers =
+        (int64_t)(2 * m->heads + m->kv_heads) * m->key_dim + (int64_t)m->kv_heads * m->value_dim;
+    wr_forward_run(f, f->count, f->count * numbers * 32, rotate_task, &step);
     divide_attention(&step);
     wr_forward_run(f, m->kv_heads * step.parts * f->tile_count, attention_work(f), attend_task,
                    &step);

@@ -7,12 +7,23 @@ int64_t wr_most_columns(const weir_model *m) {
     return larger(m->width, larger(m->feed_forward, (int64_t)m->heads * m->value_dim));
 }
 
+enum {
+    GROUP = 4,  /* panels that kernels compute side by side */
+    BLOCK = 48, /* rows of x that fill every kernel's tiles */
+    SHARE = 4   /* items for each thread, at least */
+};
+
+/* An item is a group of panels and a block of rows. Groups come first, those of the first product
+ * before those of the next; then the next block. */
 typedef struct linear_step {
     wr_forward *f;
     const float *x; /* [batch, columns] */
     int64_t batch;
     const wr_weighted *products;
     int count;
+    int64_t group;  /* panels */
+    int64_t groups; /* of all products */
+    int64_t block;  /* rows */
 } linear_step;
 
 /* Prepare rows of x as input[kind]: for every product that takes it. */
@@ -41,57 +52,95 @@ static void prepare_inputs(wr_forward *f, const float *x, int64_t batch,
             .f = f, .x = x, .columns = w->columns, .kind = f->model->kernels->input_of(w->format)};
         if (done[step.kind]) continue;
         done[step.kind] = true;
-        wr_forward_run(f, batch, batch * w->columns, input_task, &step);
+        wr_forward_run(f, batch, batch * w->columns * 16, input_task, &step);
     }
 }
 
+/* Panels [begin, end) of a product, for the rows of a block. */
 static void multiply_panels(const linear_step *step, const wr_weighted *p, int64_t begin,
-                            int64_t end, uint8_t *scratch) {
+                            int64_t end, int64_t block, uint8_t *scratch) {
     const wr_forward *f = step->f;
     const wr_matrix *w = &p->linear->matrix;
-    wr_input kind = f->model->kernels->input_of(w->format);
-    bool floats = kind == WR_INPUT_FLOATS;
-    f->model->kernels->product(&(wr_product){.w = w,
-                                             .panel_begin = begin,
-                                             .panel_end = end,
-                                             .x = floats ? (const void *)step->x : f->inputs[kind],
-                                             .x_stride = floats ? (size_t)w->columns * sizeof(float)
-                                                                : f->input_bytes[kind],
-                                             .batch = step->batch,
-                                             .y = p->y,
-                                             .y_stride = w->rows,
-                                             .scratch = scratch});
+    const wr_input kind = f->model->kernels->input_of(w->format);
+    const int64_t first = block * step->block, left = step->batch - first;
+    wr_product job = {.w = w,
+                      .panel_begin = begin,
+                      .panel_end = end,
+                      .batch = left < step->block ? left : step->block,
+                      .y = p->y + first * w->rows,
+                      .y_stride = w->rows,
+                      .scratch = scratch};
+    if (kind == WR_INPUT_FLOATS) {
+        job.x = step->x + first * w->columns;
+        job.x_stride = (size_t)w->columns * sizeof(float);
+    } else {
+        job.x = f->inputs[kind] + (size_t)first * f->input_bytes[kind];
+        job.x_stride = f->input_bytes[kind];
+    }
+    f->model->kernels->product(&job);
     if (!p->linear->bias) return;
     int64_t row = begin * WR_PANEL_ROWS;
     int64_t stop = end * WR_PANEL_ROWS < w->rows ? end * WR_PANEL_ROWS : w->rows;
-    for (int64_t b = 0; b < step->batch; b++)
-        f->model->kernels->add(p->y + b * w->rows + row, p->linear->bias + row, stop - row);
+    for (int64_t b = 0; b < job.batch; b++)
+        f->model->kernels->add(job.y + b * w->rows + row, p->linear->bias + row, stop - row);
 }
 
-/* Items are panels, those of the first product first. */
+static int64_t groups_of(const linear_step *step, int product) {
+    int64_t panels = wr_panel_count(step->products[product].linear->matrix.rows);
+    return (panels + step->group - 1) / step->group;
+}
+
+/* Groups [begin, end) of one block: a run of panels of each product that they touch. */
+static void multiply_groups(const linear_step *step, int64_t begin, int64_t end, int64_t block,
+                            uint8_t *scratch) {
+    int64_t base = 0;
+    for (int i = 0; i < step->count; i++) {
+        const wr_weighted *p = &step->products[i];
+        int64_t panels = wr_panel_count(p->linear->matrix.rows);
+        int64_t groups = groups_of(step, i);
+        int64_t low = larger(begin, base) - base;
+        int64_t high = (end < base + groups ? end : base + groups) - base;
+        int64_t stop = high * step->group < panels ? high * step->group : panels;
+        if (low < high) multiply_panels(step, p, low * step->group, stop, block, scratch);
+        base += groups;
+    }
+}
+
 static void linear_task(void *context, int64_t begin, int64_t end, int worker) {
     const linear_step *step = context;
     uint8_t *scratch = step->f->scratch + (size_t)worker * step->f->scratch_bytes;
-    int64_t base = 0;
-    for (int i = 0; i < step->count; i++) {
-        int64_t panels = wr_panel_count(step->products[i].linear->matrix.rows);
-        int64_t low = larger(begin, base) - base;
-        int64_t high = (end < base + panels ? end : base + panels) - base;
-        if (low < high) multiply_panels(step, &step->products[i], low, high, scratch);
-        base += panels;
+    while (begin < end) {
+        int64_t block = begin / step->groups, first = block * step->groups;
+        int64_t stop = end < first + step->groups ? end : first + step->groups;
+        multiply_groups(step, begin - first, stop - first, block, scratch);
+        begin = stop;
     }
+}
+
+/* Whole groups for many rows, and blocks of rows only where groups are too few for the threads:
+ * each block reads the panels again. */
+static void divide(linear_step *step) {
+    const int64_t wanted = (int64_t)SHARE * wr_threads_count(step->f->threads);
+    step->group = step->batch > 1 ? GROUP : 1;
+    step->block = step->batch;
+    step->groups = 0;
+    for (int i = 0; i < step->count; i++) step->groups += groups_of(step, i);
+    int64_t blocks = (wanted + step->groups - 1) / step->groups;
+    if (blocks <= 1 || step->batch < 2 * BLOCK) return;
+    int64_t rows = (step->batch + blocks - 1) / blocks;
+    step->block = (rows + BLOCK - 1) / BLOCK * BLOCK;
 }
 
 void wr_forward_linear(wr_forward *f, const float *x, int64_t batch, const wr_weighted *products,
                        int count) {
     linear_step step = {.f = f, .x = x, .batch = batch, .products = products, .count = count};
-    int64_t panels = 0;
     int64_t work = 0;
     prepare_inputs(f, x, batch, products, count);
+    divide(&step);
     for (int i = 0; i < count; i++) {
         const wr_matrix *w = &products[i].linear->matrix;
-        panels += wr_panel_count(w->rows);
         work += w->rows * w->columns * batch;
     }
-    wr_forward_run(f, panels, work, linear_task, &step);
+    int64_t blocks = (batch + step.block - 1) / step.block;
+    wr_forward_run(f, step.groups * blocks, work, linear_task, &step);
 }

@@ -155,6 +155,101 @@ static void run_feed_forward(wr_forward *f, int32_t layer) {
                       &(wr_weighted){&block->down, f->added}, 1);
 }
 
+/* --- Shares of the rows -----------------------------------------------------------------------
+ *
+ * Where a block's weights lie in a processor's own cache, threads that divide each step by weights
+ * hand the activations of all rows to each other at every step, which takes as long as computing
+ * them. So each takes a share of the rows through half a block: they meet only where queries need
+ * the keys of all rows. */
+
+enum {
+    SHARE_WEIGHTS = 3 << 19, /* bytes of a block's weights that a thread keeps in its cache */
+    SHARE_ROWS = 16          /* for each thread, at least */
+};
+
+static int64_t block_weights(const weir_model *m) {
+    const wr_block *b = &m->blocks[0];
+    const wr_linear *const linears[] = {&b->q, &b->k, &b->v, &b->out, &b->gate, &b->up, &b->down};
+    int64_t bytes = 0;
+    for (size_t i = 0; i < sizeof linears / sizeof *linears; i++) {
+        const wr_matrix *w = &linears[i]->matrix;
+        if (w->data) bytes += w->rows * (int64_t)wr_format_row_bytes(w->format, w->columns);
+    }
+    return bytes;
+}
+
+static bool is_observed(const wr_forward *f) {
+    for (int32_t i = 0; i < f->segment_count; i++) {
+        const wr_observer *observer = f->segments[i].observer;
+        if (observer && (observer->fn || observer->scores_fn)) return true;
+    }
+    return false;
+}
+
+/* Shares that the chunk is divided into; 0: steps are divided instead. */
+static int64_t count_shares(const wr_forward *f) {
+    int64_t threads = wr_threads_count(f->threads);
+    if (threads == 1 || f->count < threads * SHARE_ROWS || f->tile_count < threads) return 0;
+    if (is_observed(f) || block_weights(f->model) > SHARE_WEIGHTS) return 0;
+    return threads;
+}
+
+typedef struct share_step {
+    wr_forward *f;
+    int32_t layer;
+    int64_t shares;
+} share_step;
+
+static wr_rows share_at(const share_step *step, int64_t share, int worker) {
+    const wr_forward *f = step->f;
+    wr_rows rows = {.tile = f->tile_count * share / step->shares,
+                    .tile_end = f->tile_count * (share + 1) / step->shares,
+                    .worker = worker};
+    rows.begin = f->tiles[rows.tile].begin;
+    rows.end = f->tiles[rows.tile_end - 1].end;
+    return rows;
+}
+
+/* As far as the keys. */
+static void first_half_task(void *context, int64_t begin, int64_t end, int worker) {
+    const share_step *step = context;
+    wr_forward *f = step->f;
+    const wr_block *block = &f->model->blocks[step->layer];
+    const wr_weighted projections[] = {{&block->q, f->q}, {&block->k, f->k}, {&block->v, f->v}};
+    norm_step norm = {.f = f, .norm = &block->attention_norm, .add = step->layer > 0};
+    for (int64_t share = begin; share < end; share++) {
+        const wr_rows rows = share_at(step, share, worker);
+        norm_task(&norm, rows.begin, rows.end, worker);
+        wr_forward_linear_rows(f, &rows, f->normed, projections, 3);
+        wr_forward_rotate_rows(f, step->layer, &rows);
+    }
+}
+
+static void second_half_task(void *context, int64_t begin, int64_t end, int worker) {
+    const share_step *step = context;
+    wr_forward *f = step->f;
+    const weir_model *m = f->model;
+    const wr_block *block = &m->blocks[step->layer];
+    const wr_weighted products[] = {{&block->up, f->up}, {&block->gate, f->gate}};
+    norm_step norm = {.f = f, .norm = &block->feed_forward_norm, .add = true};
+    for (int64_t share = begin; share < end; share++) {
+        const wr_rows rows = share_at(step, share, worker);
+        wr_forward_attend_rows(f, step->layer, &rows);
+        wr_forward_linear_rows(f, &rows, f->attended, &(wr_weighted){&block->out, f->added}, 1);
+        norm_task(&norm, rows.begin, rows.end, worker);
+        wr_forward_linear_rows(f, &rows, f->normed, products, m->family->gated ? 2 : 1);
+        activation_task(f, rows.begin, rows.end, worker);
+        wr_forward_linear_rows(f, &rows, m->family->gated ? f->gate : f->up,
+                               &(wr_weighted){&block->down, f->added}, 1);
+    }
+}
+
+static void run_shares(wr_forward *f, int32_t layer, int64_t shares) {
+    share_step step = {.f = f, .layer = layer, .shares = shares};
+    wr_threads_run(f->threads, shares, 1, first_half_task, &step);
+    wr_threads_run(f->threads, shares, 1, second_half_task, &step);
+}
+
 /* --- One chunk -------------------------------------------------------------------------------- */
 
 /* Rows for the segments, one after another, and their embeddings. */
@@ -193,8 +288,13 @@ weir_status wr_forward_chunk(wr_forward *f, wr_segment *segments, int32_t count)
     embed(f, segments, count);
     show(f, WEIR_POINT_EMBEDDING, -1, f->x, m->width);
     wr_forward_place(f);
+    const int64_t shares = count_shares(f);
     for (int32_t layer = 0; layer < m->layers; layer++) {
         if (all_cancelled(f)) return WEIR_CANCELLED;
+        if (shares > 0) {
+            run_shares(f, layer, shares);
+            continue;
+        }
         add_and_norm(f, layer > 0, &m->blocks[layer].attention_norm);
         if (layer > 0) show(f, WEIR_POINT_LAYER, layer - 1, f->x, m->width);
         run_attention(f, layer);

@@ -213,6 +213,19 @@ static int64_t attention_work(const wr_forward *f) {
     return pairs * m->heads * (m->key_dim + m->value_dim);
 }
 
+void wr_forward_rotate_rows(wr_forward *f, int32_t layer, const wr_rows *rows) {
+    layer_step step = {.f = f, .layer = layer};
+    rotate_task(&step, rows->begin, rows->end, rows->worker);
+}
+
+void wr_forward_attend_rows(wr_forward *f, int32_t layer, const wr_rows *rows) {
+    layer_step step = {.f = f, .layer = layer};
+    int32_t group = f->model->heads / f->model->kv_heads;
+    for (int32_t head = 0; head < f->model->heads; head += group)
+        for (int64_t tile = rows->tile; tile < rows->tile_end; tile++)
+            attend_tile(&step, f->tiles[tile], head, head + group, rows->worker);
+}
+
 void wr_forward_attend(wr_forward *f, int32_t layer) {
     const weir_model *m = f->model;
     layer_step step = {.f = f, .layer = layer};

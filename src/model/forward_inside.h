@@ -85,10 +85,25 @@ int64_t wr_most_columns(const weir_model *model);
 void wr_forward_linear(wr_forward *f, const float *x, int64_t batch, const wr_weighted *products,
                        int count);
 
+/* Rows [begin, end) of the chunk, all tiles [tile, tile_end) of queries, in the hands of a worker.
+ */
+typedef struct wr_rows {
+    int64_t begin, end;
+    int64_t tile, tile_end;
+    int worker;
+} wr_rows;
+/* The same products for some rows, computed by the caller alone. */
+void wr_forward_linear_rows(wr_forward *f, const wr_rows *rows, const float *x,
+                            const wr_weighted *products, int count);
+
 /* forward_attention.c */
 /* Once per chunk: angles, and what each token may attend. */
 void wr_forward_place(wr_forward *f);
 /* q, k, v of the chunk rotated, the cache written, and `attended`. */
 void wr_forward_attend(wr_forward *f, int32_t layer);
+/* Its two halves for some rows, computed by the caller alone; between them all rows' keys must have
+ * been written. */
+void wr_forward_rotate_rows(wr_forward *f, int32_t layer, const wr_rows *rows);
+void wr_forward_attend_rows(wr_forward *f, int32_t layer, const wr_rows *rows);
 
 #endif

@@ -56,31 +56,36 @@ static void prepare_inputs(wr_forward *f, const float *x, int64_t batch,
     }
 }
 
-/* Panels [begin, end) of a product, for the rows of a block. */
-static void multiply_panels(const linear_step *step, const wr_weighted *p, int64_t begin,
-                            int64_t end, int64_t block, uint8_t *scratch) {
+/* Panels [panel_begin, panel_end) for rows [begin, end). */
+typedef struct piece {
+    int64_t panel_begin, panel_end;
+    int64_t begin, end;
+} piece;
+
+static void multiply_piece(const linear_step *step, const wr_weighted *p, piece at,
+                           uint8_t *scratch) {
     const wr_forward *f = step->f;
     const wr_matrix *w = &p->linear->matrix;
     const wr_input kind = f->model->kernels->input_of(w->format);
-    const int64_t first = block * step->block, left = step->batch - first;
     wr_product job = {.w = w,
-                      .panel_begin = begin,
-                      .panel_end = end,
-                      .batch = left < step->block ? left : step->block,
-                      .y = p->y + first * w->rows,
+                      .panel_begin = at.panel_begin,
+                      .panel_end = at.panel_end,
+                      .batch = at.end - at.begin,
+                      .y = p->y + at.begin * w->rows,
                       .y_stride = w->rows,
                       .scratch = scratch};
     if (kind == WR_INPUT_FLOATS) {
-        job.x = step->x + first * w->columns;
+        job.x = step->x + at.begin * w->columns;
         job.x_stride = (size_t)w->columns * sizeof(float);
     } else {
-        job.x = f->inputs[kind] + (size_t)first * f->input_bytes[kind];
+        job.x = f->inputs[kind] + (size_t)at.begin * f->input_bytes[kind];
         job.x_stride = f->input_bytes[kind];
     }
     f->model->kernels->product(&job);
     if (!p->linear->bias) return;
-    int64_t row = begin * WR_PANEL_ROWS;
-    int64_t stop = end * WR_PANEL_ROWS < w->rows ? end * WR_PANEL_ROWS : w->rows;
+    int64_t row = at.panel_begin * WR_PANEL_ROWS;
+    int64_t stop = at.panel_end * WR_PANEL_ROWS;
+    if (stop > w->rows) stop = w->rows;
     for (int64_t b = 0; b < job.batch; b++)
         f->model->kernels->add(job.y + b * w->rows + row, p->linear->bias + row, stop - row);
 }
@@ -101,7 +106,9 @@ static void multiply_groups(const linear_step *step, int64_t begin, int64_t end,
         int64_t low = larger(begin, base) - base;
         int64_t high = (end < base + groups ? end : base + groups) - base;
         int64_t stop = high * step->group < panels ? high * step->group : panels;
-        if (low < high) multiply_panels(step, p, low * step->group, stop, block, scratch);
+        piece at = {low * step->group, stop, block * step->block, (block + 1) * step->block};
+        if (at.end > step->batch) at.end = step->batch;
+        if (low < high) multiply_piece(step, p, at, scratch);
         base += groups;
     }
 }
@@ -114,6 +121,22 @@ static void linear_task(void *context, int64_t begin, int64_t end, int worker) {
         int64_t stop = end < first + step->groups ? end : first + step->groups;
         multiply_groups(step, begin - first, stop - first, block, scratch);
         begin = stop;
+    }
+}
+
+void wr_forward_linear_rows(wr_forward *f, const wr_rows *rows, const float *x,
+                            const wr_weighted *products, int count) {
+    linear_step step = {.f = f, .x = x, .products = products, .count = count};
+    uint8_t *scratch = f->scratch + (size_t)rows->worker * f->scratch_bytes;
+    bool done[WR_INPUTS] = {[WR_INPUT_FLOATS] = true};
+    for (int i = 0; i < count; i++) {
+        const wr_matrix *w = &products[i].linear->matrix;
+        input_step input = {
+            .f = f, .x = x, .columns = w->columns, .kind = f->model->kernels->input_of(w->format)};
+        if (!done[input.kind]) input_task(&input, rows->begin, rows->end, rows->worker);
+        done[input.kind] = true;
+        multiply_piece(&step, &products[i],
+                       (piece){0, wr_panel_count(w->rows), rows->begin, rows->end}, scratch);
     }
 }
 

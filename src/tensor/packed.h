@@ -17,16 +17,17 @@
  *     Q4_0 IQ4_NL   as they are                               d
  *     Q4_1          as they are                               d, m
  *     Q5_0          16 bytes; then for word g = 0 ... 7 a     d
- *     Q5_1          64-bit mask: bit 4r + i is the fifth bit  d, m
- *                   of column 4g + i of row r
+ *     Q5_1          64-bit mask: bit 4r + i is the fifth      d, m
+ *                   bit of column 4g + i of row r
  *     MXFP4         as they are                               e (one byte)
- *     Q2_K          64 bytes as they are                      sixteen bytes (s low, m high), d,
- * dmin Q3_K          64 bytes of low bits, 32 of mask          sixteen signed s - 32, d Q4_K 128
- * bytes                                 eight s, eight m, d, dmin Q5_K          128 bytes, 32 of
- * fifth bits               eight s, eight m, d, dmin Q6_K          128 bytes of low bits, 64 of
- * upper        sixteen signed s, d IQ4_XS        128 bytes                                 eight
- * signed s - 32, d F32 F16       column by column                          none BF16          pairs
- * of columns (a last one is zero)     none
+ *     Q2_K          64 bytes                                  16 bytes (s, m), d, dmin
+ *     Q3_K          64 bytes of low bits, 32 of mask          16 signed s - 32, d
+ *     Q4_K          128 bytes                                 8 s, 8 m, d, dmin
+ *     Q5_K          128 bytes, 32 of fifth bits               8 s, 8 m, d, dmin
+ *     Q6_K          128 bytes of low bits, 64 of upper        16 signed s, d
+ *     IQ4_XS        128 bytes                                 8 signed s - 32, d
+ *     F32 F16       column by column                          none
+ *     BF16          pairs of columns, an odd one with a zero  none
  *
  * d, m, dmin are half floats, s and m of the K formats bytes, whatever bits the file packs them in.
  */

@@ -263,23 +263,13 @@ static void run_product(const product *p, int64_t begin, int64_t end) {
 }
 
 /* Input by input, which is what the batch must give. */
-static void expect_single_inputs(product *p) {
+static void expect_single_inputs(product *p, const wr_kernels *kernels) {
     for (int64_t b = 0; b < p->batch; b++) {
         wr_product job = job_of(p, 0, wr_panel_count(p->w.rows));
         job.x = (const uint8_t *)p->x.data + (size_t)b * p->x_stride;
         job.batch = 1;
         job.y = p->expected + b * p->w.rows;
-        p->kernels->product(&job);
-    }
-}
-
-static void expect_scalar(product *p) {
-    for (int64_t b = 0; b < p->batch; b++) {
-        wr_product job = job_of(p, 0, wr_panel_count(p->w.rows));
-        job.x = (const uint8_t *)p->x.data + (size_t)b * p->x_stride;
-        job.batch = 1;
-        job.y = p->expected + b * p->w.rows;
-        wr_kernels_get(WR_CPU_SCALAR)->product(&job);
+        kernels->product(&job);
     }
 }
 
@@ -324,13 +314,13 @@ static void check_product(const wr_kernels *kernels, wr_format format, int64_t r
     p.scratch = guarded_make(wr_product_scratch(columns), 0);
     p.expected = malloc((size_t)(batch * rows) * sizeof(float));
     p.w.panels = packed.data;
-    expect_single_inputs(&p);
+    expect_single_inputs(&p, kernels);
     check_whole_and_split(&p, "packed, beside single inputs");
     check_near_double(&p);
     p.w.panels = NULL;
     check_whole_and_split(&p, "not packed, beside packed");
     if (p.input == WR_INPUT_BYTES) {
-        expect_scalar(&p);
+        expect_single_inputs(&p, wr_kernels_get(WR_CPU_SCALAR));
         check_bits(&p, "beside scalar");
     }
     free(p.expected);

@@ -13,6 +13,7 @@
  */
 #include "tensor/lanes/bytes.h"
 #include "tensor/x86/bytes_simd_avx512.h"
+#include "tensor/x86/tile_shapes.h"
 
 #define UNPACKED_OFFSET 0 /* signed */
 #define SIGNED_WIDE 0
@@ -29,24 +30,14 @@ enum {
 
 /* ---- tiles ----------------------------------------------------------------------------------- */
 
-/* gcc 12's functions do not say that tiles read and write memory. */
-INLINE void settle_memory(void) { __asm__ volatile("" ::: "memory"); }
-
-/* What _tile_loadconfig reads. Tiles 0-3: sums; 4, 5: inputs; 6, 7: weights. */
-typedef struct tile_shapes {
-    uint8_t palette, start_row, reserved[14];
-    uint16_t row_bytes[16];
-    uint8_t rows[16];
-} tile_shapes;
-
+/* Tiles 0-3: sums; 4, 5: inputs; 6, 7: weights. */
 static void configure(int64_t inputs) {
     tile_shapes shapes = {.palette = 1};
     for (int i = 0; i < 8; i++) {
         shapes.rows[i] = (uint8_t)(i < 6 ? inputs : RUN / 4);
         shapes.row_bytes[i] = i / 2 == 2 ? RUN : 64;
     }
-    settle_memory();
-    _tile_loadconfig(&shapes);
+    load_shapes(&shapes);
 }
 
 /* A panel by up to 16 inputs. */

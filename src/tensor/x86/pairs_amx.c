@@ -13,6 +13,7 @@
 
 #include "tensor/lanes/floats.h"
 #include "tensor/x86/simd_avx512.h"
+#include "tensor/x86/tile_shapes.h"
 
 enum {
     SIDE = 16,         /* of a tile: inputs, rows of weights, pairs */
@@ -49,15 +50,8 @@ void wr_amx_pairs_prepare(const float *x, int64_t columns, void *out) {
 
 /* ---- tiles ----------------------------------------------------------------------------------- */
 
-/* What _tile_loadconfig reads. Sums: tiles 0 and 1 of the first inputs, 2 and 3 of the second.
- * Inputs: 4 and 5. Weights: 6 and 7. */
-typedef struct tile_shapes {
-    uint8_t palette, start_row, reserved[14];
-    uint16_t row_bytes[16];
-    uint8_t rows[16];
-} tile_shapes;
-
-/* For `inputs` <= 32. A tile that these do not need keeps one row. */
+/* Sums: tiles 0 and 1 of the first inputs, 2 and 3 of the second. Inputs: 4 and 5. Weights: 6
+ * and 7. For `inputs` <= 32. A tile that these do not need keeps one row. */
 static void configure(int64_t inputs) {
     tile_shapes shapes = {.palette = 1};
     const int64_t first = inputs < SIDE ? inputs : SIDE;
@@ -67,7 +61,7 @@ static void configure(int64_t inputs) {
         shapes.rows[i] = (uint8_t)(of_weights ? SIDE : of_first ? first : second);
         shapes.row_bytes[i] = 64;
     }
-    _tile_loadconfig(&shapes);
+    load_shapes(&shapes);
 }
 
 /* Up to 32 inputs times one or two panels. */
@@ -83,6 +77,7 @@ typedef struct block {
 
 INLINE void multiply_block(const int panels, const int halves, const block *b) {
     float *second = b->y + SIDE * b->y_stride / sizeof(float);
+    settle_memory();
     _tile_zero(0);
     _tile_zero(1);
     _tile_zero(2);
@@ -108,6 +103,7 @@ INLINE void multiply_block(const int panels, const int halves, const block *b) {
     if (panels == 2) _tile_stored(1, b->y + SIDE, b->y_stride);
     if (halves == 2) _tile_stored(2, second, b->y_stride);
     if (panels == 2 && halves == 2) _tile_stored(3, second + SIDE, b->y_stride);
+    settle_memory();
 }
 
 static void multiply(const block *b, int panels, int64_t inputs) {
@@ -252,6 +248,7 @@ INLINE void prefetch_tile(const uint8_t *w) {
 static void stream(const wr_product *job, int64_t panel) {
     const size_t bytes = wr_panel_measure(WR_BF16, job->w->columns).bytes;
     const uint8_t *w = packed_panel(job->w, panel), *x = job->x;
+    settle_memory();
     _tile_zero(0);
     _tile_zero(1);
     _tile_zero(2);
@@ -276,6 +273,7 @@ static void stream(const wr_product *job, int64_t panel) {
     _tile_stored(1, y + SIDE, 64);
     _tile_stored(2, y + 2 * SIDE, 64);
     _tile_stored(3, y + 3 * SIDE, 64);
+    settle_memory();
 }
 
 /* Whole panels of whole tiles by one input; returns how far it came. */

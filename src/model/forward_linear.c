@@ -43,17 +43,19 @@ static void input_task(void *context, int64_t begin, int64_t end, int worker) {
                                    f->inputs[step->kind] + (size_t)i * f->input_bytes[step->kind]);
 }
 
-static void prepare_inputs(wr_forward *f, const float *x, int64_t batch,
-                           const wr_weighted *products, int count) {
-    bool done[WR_INPUTS] = {[WR_INPUT_FLOATS] = true};
+/* What has to be prepared of x for these products: each input that they take, once. */
+static int list_inputs(wr_forward *f, const float *x, const wr_weighted *products, int count,
+                       input_step out[WR_INPUTS]) {
+    bool listed[WR_INPUTS] = {[WR_INPUT_FLOATS] = true}; /* read as they are */
+    int inputs = 0;
     for (int i = 0; i < count; i++) {
         const wr_matrix *w = &products[i].linear->matrix;
-        input_step step = {
-            .f = f, .x = x, .columns = w->columns, .kind = f->model->kernels->input_of(w->format)};
-        if (done[step.kind]) continue;
-        done[step.kind] = true;
-        wr_forward_run(f, batch, batch * w->columns * 16, input_task, &step);
+        wr_input kind = f->model->kernels->input_of(w->format);
+        if (listed[kind]) continue;
+        listed[kind] = true;
+        out[inputs++] = (input_step){.f = f, .x = x, .columns = w->columns, .kind = kind};
     }
+    return inputs;
 }
 
 /* Panels [panel_begin, panel_end) for rows [begin, end). */
@@ -128,15 +130,13 @@ void wr_forward_linear_rows(wr_forward *f, const wr_rows *rows, const float *x,
                             const wr_weighted *products, int count) {
     linear_step step = {.f = f, .x = x, .products = products, .count = count};
     uint8_t *scratch = f->scratch + (size_t)rows->worker * f->scratch_bytes;
-    bool done[WR_INPUTS] = {[WR_INPUT_FLOATS] = true};
+    input_step inputs[WR_INPUTS];
+    int input_count = list_inputs(f, x, products, count, inputs);
+    for (int i = 0; i < input_count; i++)
+        input_task(&inputs[i], rows->begin, rows->end, rows->worker);
     for (int i = 0; i < count; i++) {
-        const wr_matrix *w = &products[i].linear->matrix;
-        input_step input = {
-            .f = f, .x = x, .columns = w->columns, .kind = f->model->kernels->input_of(w->format)};
-        if (!done[input.kind]) input_task(&input, rows->begin, rows->end, rows->worker);
-        done[input.kind] = true;
-        multiply_piece(&step, &products[i],
-                       (piece){0, wr_panel_count(w->rows), rows->begin, rows->end}, scratch);
+        int64_t panels = wr_panel_count(products[i].linear->matrix.rows);
+        multiply_piece(&step, &products[i], (piece){0, panels, rows->begin, rows->end}, scratch);
     }
 }
 
@@ -158,7 +158,10 @@ void wr_forward_linear(wr_forward *f, const float *x, int64_t batch, const wr_we
                        int count) {
     linear_step step = {.f = f, .x = x, .batch = batch, .products = products, .count = count};
     int64_t work = 0;
-    prepare_inputs(f, x, batch, products, count);
+    input_step inputs[WR_INPUTS];
+    int input_count = list_inputs(f, x, products, count, inputs);
+    for (int i = 0; i < input_count; i++)
+        wr_forward_run(f, batch, batch * inputs[i].columns * 16, input_task, &inputs[i]);
     divide(&step);
     for (int i = 0; i < count; i++) {
         const wr_matrix *w = &products[i].linear->matrix;

@@ -299,6 +299,7 @@ static void put_sink(wr_gguf_writer *writer, const random_shape *shape) {
 
 static void put_keys(wr_gguf_writer *writer, const random_shape *shape) {
     const weir_random_model *asked = &shape->asked;
+    const bool rotary = strcmp(shape->positions, "rope") == 0;
     char key[64];
     wr_gguf_put_string(writer, "general.architecture", shape->family);
     wr_gguf_put_string(writer, "general.name", "random");
@@ -315,7 +316,7 @@ static void put_keys(wr_gguf_writer *writer, const random_shape *shape) {
         {"attention.key_length", asked->head_dim},
         {"attention.value_length", asked->head_dim},
         {"attention.sliding_window", asked->layer_window},
-        {"rope.dimension_count", shape->head_dim},
+        {"rope.dimension_count", rotary ? shape->head_dim : 0},
         {"vocab_size", asked->vocabulary},
     };
     for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++) {
@@ -325,7 +326,9 @@ static void put_keys(wr_gguf_writer *writer, const random_shape *shape) {
         }
     }
     wr_gguf_put_float(writer, key_of(shape, "attention.layer_norm_rms_epsilon", key), 1e-5f);
-    wr_gguf_put_float(writer, key_of(shape, "rope.freq_base", key), 10000.0f);
+    if (rotary) {
+        wr_gguf_put_float(writer, key_of(shape, "rope.freq_base", key), 10000.0f);
+    }
     put_sink(writer, shape);
 }
 

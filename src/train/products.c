@@ -6,9 +6,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "train/products_tables.h"
+#include "train/products_inside.h"
 
-/* Fastest first. To add one: its table, its line here and in products_tables.h. */
+/* Fastest first. To add one: its table, its line here and in products_inside.h. */
 static const wr_products *const tables[] = {
     &wr_products_float32,
 };

@@ -1,6 +1,6 @@
 /* The tables of products, for products.c alone. */
-#ifndef WR_PRODUCTS_TABLES_H
-#define WR_PRODUCTS_TABLES_H
+#ifndef WR_PRODUCTS_INSIDE_H
+#define WR_PRODUCTS_INSIDE_H
 
 #include "train/products.h"
 

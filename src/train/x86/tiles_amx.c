@@ -1,0 +1,197 @@
+/*
+ * Tiles made and multiplied with AMX and AVX512-BF16.
+ *
+ * A tile of left rows is converted as it lies; a tile of right pairs interleaves two rows. Either
+ * becomes the other kind by exchanging its 16 x 16 pairs, so there are two ways to read and one
+ * transposition. Two panels of L meet two of R in four tiles of sums: four tiles are read for four
+ * products, half of what the tile unit could wait for.
+ */
+#include "train/x86/tiles.h"
+
+#include <immintrin.h>
+
+#include "tensor/x86/simd_avx512.h"
+#include "tensor/x86/tile_shapes.h"
+
+enum { SIDE = 16, TILE_WORDS = 512 };
+
+/* ---- making tiles ---------------------------------------------------------------------------- */
+
+INLINE vec words_of(vec high, vec low) {
+    return _mm512_castsi512_ps((__m512i)_mm512_cvtne2ps_pbh(high, low));
+}
+
+INLINE vec row_part(const float *row, int64_t left) {
+    return left >= LANES ? v_load(row) : left > 0 ? v_load_part(row, left) : v_zero();
+}
+
+/* 16 rows of 32 columns, from (row, column). */
+INLINE void read_rows(const wr_tiles_source *s, int64_t row, int64_t column, vec tile[LANES]) {
+    const float *a = s->a + row * s->stride + column;
+    const int64_t left = s->columns - column;
+    if (row + SIDE <= s->rows && left >= 2 * LANES) {
+        UNROLLED_16 for (int i = 0; i < LANES; i++) tile[i] =
+            words_of(v_load(a + i * s->stride + LANES), v_load(a + i * s->stride));
+        return;
+    }
+    for (int i = 0; i < LANES; i++) {
+        tile[i] = v_zero();
+        if (row + i < s->rows)
+            tile[i] = words_of(row_part(a + i * s->stride + LANES, left - LANES),
+                               row_part(a + i * s->stride, left));
+    }
+}
+
+/* 32 rows of 16 columns, from (row, column), as pairs: vector i holds rows 2 i and 2 i + 1. */
+INLINE void read_pairs(const wr_tiles_source *s, int64_t row, int64_t column, vec tile[LANES]) {
+    const __m512i interleave =
+        _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6,
+                         21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
+    const float *a = s->a + row * s->stride + column;
+    const int64_t left = s->columns - column;
+    const bool whole = row + 2 * SIDE <= s->rows && left >= LANES;
+    UNROLLED_16 for (int i = 0; i < LANES; i++) {
+        vec low = v_zero(), high = v_zero();
+        if (whole) {
+            low = v_load(a + 2 * i * s->stride);
+            high = v_load(a + (2 * i + 1) * s->stride);
+        } else {
+            if (row + 2 * i < s->rows) low = row_part(a + 2 * i * s->stride, left);
+            if (row + 2 * i + 1 < s->rows) high = row_part(a + (2 * i + 1) * s->stride, left);
+        }
+        tile[i] = _mm512_castsi512_ps(
+            _mm512_permutexvar_epi16(interleave, _mm512_castps_si512(words_of(high, low))));
+    }
+}
+
+INLINE void pack(const bool pairs, const bool turn, const wr_tiles_source *s, int64_t begin,
+                 int64_t end, void *out) {
+    const bool rows_are_k = pairs;
+    const int64_t k = rows_are_k ? s->rows : s->columns;
+    const int64_t tiles = (k + WR_TILE_SIDE - 1) / WR_TILE_SIDE;
+    for (int64_t panel = begin; panel < end; panel++) {
+        uint8_t *to = (uint8_t *)out + (size_t)(panel * tiles) * WR_TILE_BYTES;
+        for (int64_t t = 0; t < tiles; t++, to += WR_TILE_BYTES) {
+            vec tile[LANES];
+            if (pairs)
+                read_pairs(s, t * 32, panel * SIDE, tile);
+            else
+                read_rows(s, panel * SIDE, t * 32, tile);
+            if (turn) v_transpose(tile);
+            UNROLLED_16 for (int i = 0; i < LANES; i++) v_store(to + i * 64, tile[i]);
+        }
+    }
+}
+
+void wr_tiles_pack(wr_tiles_as as, const wr_tiles_source *from, int64_t begin, int64_t end,
+                   void *out) {
+    switch (as) {
+    case WR_TILES_LEFT:
+        pack(false, false, from, begin, end, out);
+        break;
+    case WR_TILES_LEFT_TRANSPOSED:
+        pack(true, true, from, begin, end, out);
+        break;
+    case WR_TILES_RIGHT:
+        pack(true, false, from, begin, end, out);
+        break;
+    case WR_TILES_RIGHT_TRANSPOSED:
+        pack(false, true, from, begin, end, out);
+        break;
+    }
+}
+
+/* ---- multiplying them ------------------------------------------------------------------------ */
+
+/* Sums: tiles 0 to 3. Left: 4 and 5. Right: 6 and 7. */
+static void configure(void) {
+    tile_shapes shapes = {.palette = 1};
+    for (int i = 0; i < 8; i++) {
+        shapes.rows[i] = SIDE;
+        shapes.row_bytes[i] = 64;
+    }
+    load_shapes(&shapes);
+}
+
+/* 32 rows by 32 columns of c. */
+typedef struct block {
+    const uint8_t *left, *right;
+    size_t step; /* bytes to the second panel of each */
+    int64_t tiles;
+    float *c;
+    size_t stride; /* bytes */
+    bool add;
+} block;
+
+INLINE void multiply_block(const block *b) {
+    float *below = b->c + SIDE * b->stride / sizeof(float);
+    settle_memory();
+    if (b->add) {
+        _tile_loadd(0, b->c, b->stride);
+        _tile_loadd(1, b->c + SIDE, b->stride);
+        _tile_loadd(2, below, b->stride);
+        _tile_loadd(3, below + SIDE, b->stride);
+    } else {
+        _tile_zero(0);
+        _tile_zero(1);
+        _tile_zero(2);
+        _tile_zero(3);
+    }
+    const uint8_t *left = b->left, *right = b->right;
+    for (int64_t i = 0; i < b->tiles; i++, left += WR_TILE_BYTES, right += WR_TILE_BYTES) {
+        _tile_loadd(4, left, 64);
+        _tile_loadd(6, right, 64);
+        _tile_dpbf16ps(0, 4, 6);
+        _tile_loadd(7, right + b->step, 64);
+        _tile_dpbf16ps(1, 4, 7);
+        _tile_loadd(5, left + b->step, 64);
+        _tile_dpbf16ps(2, 5, 6);
+        _tile_dpbf16ps(3, 5, 7);
+    }
+    _tile_stored(0, b->c, b->stride);
+    _tile_stored(1, b->c + SIDE, b->stride);
+    _tile_stored(2, below, b->stride);
+    _tile_stored(3, below + SIDE, b->stride);
+    settle_memory();
+}
+
+/* A block that c's edge cuts goes by way of a buffer. */
+static void multiply_edge(block b, int64_t rows, int64_t columns) {
+    float near[WR_TILE_SIDE * WR_TILE_SIDE];
+    float *c = b.c;
+    const size_t stride = b.stride / sizeof(float);
+    b.c = near;
+    b.stride = WR_TILE_SIDE * sizeof(float);
+    for (int64_t i = 0; i < WR_TILE_SIDE && b.add; i++)
+        for (int64_t j = 0; j < WR_TILE_SIDE; j++)
+            near[i * WR_TILE_SIDE + j] =
+                i < rows && j < columns ? c[(size_t)i * stride + (size_t)j] : 0.0f;
+    multiply_block(&b);
+    for (int64_t i = 0; i < rows; i++)
+        for (int64_t j = 0; j < columns; j++)
+            c[(size_t)i * stride + (size_t)j] = near[i * WR_TILE_SIDE + j];
+}
+
+/* A pair of right panels stays near while all of the left ones pass. */
+void wr_tiles_multiply(const wr_tiles_product *p) {
+    const int64_t tiles = (p->k + WR_TILE_SIDE - 1) / WR_TILE_SIDE;
+    const size_t step = (size_t)tiles * WR_TILE_BYTES;
+    configure();
+    for (int64_t j = 0; j < p->n; j += WR_TILE_SIDE) {
+        for (int64_t i = 0; i < p->m; i += WR_TILE_SIDE) {
+            const block b = {.left = (const uint8_t *)p->left + (size_t)(i / SIDE) * step,
+                             .right = (const uint8_t *)p->right + (size_t)(j / SIDE) * step,
+                             .step = step,
+                             .tiles = tiles,
+                             .c = p->c + i * p->stride + j,
+                             .stride = (size_t)p->stride * sizeof(float),
+                             .add = p->add};
+            if (i + WR_TILE_SIDE <= p->m && j + WR_TILE_SIDE <= p->n)
+                multiply_block(&b);
+            else
+                multiply_edge(b, p->m - i < WR_TILE_SIDE ? p->m - i : WR_TILE_SIDE,
+                              p->n - j < WR_TILE_SIDE ? p->n - j : WR_TILE_SIDE);
+        }
+    }
+    _tile_release();
+}

@@ -64,22 +64,29 @@ INLINE void read_pairs(const wr_tiles_source *s, int64_t row, int64_t column, ve
     }
 }
 
+/* Tile t of a panel. */
+INLINE void pack_tile(const bool pairs, const bool turn, const wr_tiles_source *s, int64_t panel,
+                      int64_t t, uint8_t *to) {
+    vec tile[LANES];
+    if (pairs)
+        read_pairs(s, t * WR_TILE_SIDE, panel * SIDE, tile);
+    else
+        read_rows(s, panel * SIDE, t * WR_TILE_SIDE, tile);
+    if (turn) v_transpose(tile);
+    UNROLLED_16 for (int i = 0; i < LANES; i++) v_store(to + i * 64, tile[i]);
+}
+
+/* Either way along the rows of `a`, as memory likes to be read. */
 INLINE void pack(const bool pairs, const bool turn, const wr_tiles_source *s, int64_t begin,
                  int64_t end, void *out) {
-    const bool rows_are_k = pairs;
-    const int64_t k = rows_are_k ? s->rows : s->columns;
+    const int64_t k = pairs ? s->rows : s->columns;
     const int64_t tiles = (k + WR_TILE_SIDE - 1) / WR_TILE_SIDE;
-    for (int64_t panel = begin; panel < end; panel++) {
-        uint8_t *to = (uint8_t *)out + (size_t)(panel * tiles) * WR_TILE_BYTES;
-        for (int64_t t = 0; t < tiles; t++, to += WR_TILE_BYTES) {
-            vec tile[LANES];
-            if (pairs)
-                read_pairs(s, t * 32, panel * SIDE, tile);
-            else
-                read_rows(s, panel * SIDE, t * 32, tile);
-            if (turn) v_transpose(tile);
-            UNROLLED_16 for (int i = 0; i < LANES; i++) v_store(to + i * 64, tile[i]);
-        }
+    const int64_t panels = end - begin;
+    for (int64_t i = 0; i < panels * tiles; i++) {
+        const int64_t panel = begin + (pairs ? i % panels : i / tiles);
+        const int64_t t = pairs ? i / panels : i % tiles;
+        pack_tile(pairs, turn, s, panel, t,
+                  (uint8_t *)out + (size_t)(panel * tiles + t) * WR_TILE_BYTES);
     }
 }
 

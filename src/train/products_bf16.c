@@ -80,6 +80,7 @@ typedef struct by_tokens {
 static void multiply_tokens(void *context, int64_t begin, int64_t end, int worker) {
     const by_tokens *job = context;
     uint8_t *left = job->scratch + (size_t)worker * wr_tiles_bytes(job->piece, job->k);
+    wr_tiles_begin();
     for (int64_t i = begin; i < end; i++) {
         const int64_t first = i * job->piece, tokens = smaller(job->piece, job->n - first);
         const wr_tiles_source from = {job->x + first * job->k, job->k, tokens, job->k};
@@ -93,6 +94,7 @@ static void multiply_tokens(void *context, int64_t begin, int64_t end, int worke
                                               .stride = job->wide,
                                               .add = job->add});
     }
+    wr_tiles_end();
 }
 
 static void by_pieces(wr_threads *threads, by_tokens *job) {
@@ -169,9 +171,11 @@ static void add_piece(const by_rows *job, int64_t row, int64_t first, uint8_t *s
 static void multiply_rows(void *context, int64_t begin, int64_t end, int worker) {
     const by_rows *job = context;
     uint8_t *scratch = job->scratch + (size_t)worker * block_scratch(job->rows, job->columns);
+    wr_tiles_begin();
     for (int64_t i = begin; i < end; i++)
         for (int64_t first = 0; first < job->n; first += job->piece)
             add_piece(job, i * job->block, first, scratch);
+    wr_tiles_end();
 }
 
 static void weights(wr_threads *threads, const wr_product_weight *weight, const real *dy,

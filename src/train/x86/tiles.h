@@ -47,13 +47,18 @@ void wr_tiles_pack(wr_tiles_as as, const wr_tiles_source *from, int64_t begin, i
                    void *out);
 
 typedef struct wr_tiles_product {
-    const void *left, *right; /* both with the same k, rounded up to 32 */
-    int64_t k;
+    const void *left, *right;
+    int64_t k;                     /* rounded up to 32 by zeros in the tiles */
+    int64_t left_room, right_room; /* the k that panels have room for; 0: no more than k */
     int64_t m, n;
     float *c; /* [m, n], rows `stride` numbers apart */
     int64_t stride;
     bool add;
 } wr_tiles_product;
+
+/* Products stand between these two, in one thread. */
+void wr_tiles_begin(void);
+void wr_tiles_end(void);
 
 /* Each sum goes along k in order, beginning with what is in c where `add`. */
 void wr_tiles_multiply(const wr_tiles_product *product);

@@ -111,7 +111,7 @@ void wr_tiles_pack(wr_tiles_as as, const wr_tiles_source *from, int64_t begin, i
 /* ---- multiplying them ------------------------------------------------------------------------ */
 
 /* Sums: tiles 0 to 3. Left: 4 and 5. Right: 6 and 7. */
-static void configure(void) {
+void wr_tiles_begin(void) {
     tile_shapes shapes = {.palette = 1};
     for (int i = 0; i < 8; i++) {
         shapes.rows[i] = SIDE;
@@ -120,10 +120,12 @@ static void configure(void) {
     load_shapes(&shapes);
 }
 
+void wr_tiles_end(void) { _tile_release(); }
+
 /* 32 rows by 32 columns of c. */
 typedef struct block {
     const uint8_t *left, *right;
-    size_t step; /* bytes to the second panel of each */
+    size_t left_step, right_step; /* bytes to the second panel */
     int64_t tiles;
     float *c;
     size_t stride; /* bytes */
@@ -149,9 +151,9 @@ INLINE void multiply_block(const block *b) {
         _tile_loadd(4, left, 64);
         _tile_loadd(6, right, 64);
         _tile_dpbf16ps(0, 4, 6);
-        _tile_loadd(7, right + b->step, 64);
+        _tile_loadd(7, right + b->right_step, 64);
         _tile_dpbf16ps(1, 4, 7);
-        _tile_loadd(5, left + b->step, 64);
+        _tile_loadd(5, left + b->left_step, 64);
         _tile_dpbf16ps(2, 5, 6);
         _tile_dpbf16ps(3, 5, 7);
     }
@@ -179,26 +181,28 @@ static void multiply_edge(block b, int64_t rows, int64_t columns) {
             c[(size_t)i * stride + (size_t)j] = near[i * WR_TILE_SIDE + j];
 }
 
+static size_t panel_bytes(int64_t k) {
+    return (size_t)((k + WR_TILE_SIDE - 1) / WR_TILE_SIDE) * WR_TILE_BYTES;
+}
+
 /* A pair of right panels stays near while all of the left ones pass. */
 void wr_tiles_multiply(const wr_tiles_product *p) {
-    const int64_t tiles = (p->k + WR_TILE_SIDE - 1) / WR_TILE_SIDE;
-    const size_t step = (size_t)tiles * WR_TILE_BYTES;
-    configure();
+    block b = {.left_step = panel_bytes(p->left_room > 0 ? p->left_room : p->k),
+               .right_step = panel_bytes(p->right_room > 0 ? p->right_room : p->k),
+               .tiles = (p->k + WR_TILE_SIDE - 1) / WR_TILE_SIDE,
+               .stride = (size_t)p->stride * sizeof(float),
+               .add = p->add};
     for (int64_t j = 0; j < p->n; j += WR_TILE_SIDE) {
+        b.right = (const uint8_t *)p->right + (size_t)(j / SIDE) * b.right_step;
         for (int64_t i = 0; i < p->m; i += WR_TILE_SIDE) {
-            const block b = {.left = (const uint8_t *)p->left + (size_t)(i / SIDE) * step,
-                             .right = (const uint8_t *)p->right + (size_t)(j / SIDE) * step,
-                             .step = step,
-                             .tiles = tiles,
-                             .c = p->c + i * p->stride + j,
-                             .stride = (size_t)p->stride * sizeof(float),
-                             .add = p->add};
-            if (i + WR_TILE_SIDE <= p->m && j + WR_TILE_SIDE <= p->n)
+            b.left = (const uint8_t *)p->left + (size_t)(i / SIDE) * b.left_step;
+            b.c = p->c + i * p->stride + j;
+            const int64_t rows = p->m - i, columns = p->n - j;
+            if (rows >= WR_TILE_SIDE && columns >= WR_TILE_SIDE)
                 multiply_block(&b);
             else
-                multiply_edge(b, p->m - i < WR_TILE_SIDE ? p->m - i : WR_TILE_SIDE,
-                              p->n - j < WR_TILE_SIDE ? p->n - j : WR_TILE_SIDE);
+                multiply_edge(b, rows < WR_TILE_SIDE ? rows : WR_TILE_SIDE,
+                              columns < WR_TILE_SIDE ? columns : WR_TILE_SIDE);
         }
     }
-    _tile_release();
 }

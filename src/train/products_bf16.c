@@ -16,6 +16,7 @@
 enum {
     NEAR_NUMBERS = 1 << 17, /* of one operand in the second cache: a quarter of a megabyte */
     MOST_TOKENS = 512,      /* in a piece */
+    MOST_SUMS = 1 << 18,    /* of dW in the second cache: a megabyte */
 };
 
 static int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
@@ -136,18 +137,22 @@ typedef struct by_rows {
     float *dw;       /* [rows, columns] */
     int64_t n, rows, columns, block, piece;
     uint8_t *scratch;
+    size_t scratch_size; /* of a worker */
 } by_rows;
 
-/* Inputs become tiles once for each block, so blocks are large; but there are four, so that
- * threads have something to share. */
-static int64_t block_rows(int64_t rows) {
-    const int64_t quarter = rounded_up((rows + 3) / 4);
-    return quarter < 64 ? 64 : smaller(quarter, 512);
+/* Inputs become tiles once for each block, so there are few: one for each thread, as long as its
+ * sums stay in the second cache. An element's sum goes along the tokens in any case: where rows are
+ * cut changes no bits. */
+static int64_t block_rows(int64_t rows, int64_t columns, int threads) {
+    const int64_t share = rounded_up((rows + threads - 1) / threads);
+    const int64_t near = MOST_SUMS / columns / WR_TILE_SIDE * WR_TILE_SIDE;
+    return near < 64 ? smaller(share, 64) : smaller(share, near);
 }
 
-static size_t block_scratch(int64_t rows, int64_t columns) {
+static size_t block_scratch(int64_t rows, int64_t columns, int threads) {
     const int64_t piece = piece_tokens(columns);
-    return wr_tiles_bytes(columns, piece) + wr_tiles_bytes(block_rows(rows), piece);
+    return wr_tiles_bytes(columns, piece) +
+           wr_tiles_bytes(block_rows(rows, columns, threads), piece);
 }
 
 static void add_piece(const by_rows *job, int64_t row, int64_t first, uint8_t *scratch) {
@@ -170,7 +175,7 @@ static void add_piece(const by_rows *job, int64_t row, int64_t first, uint8_t *s
 
 static void multiply_rows(void *context, int64_t begin, int64_t end, int worker) {
     const by_rows *job = context;
-    uint8_t *scratch = job->scratch + (size_t)worker * block_scratch(job->rows, job->columns);
+    uint8_t *scratch = job->scratch + (size_t)worker * job->scratch_size;
     wr_tiles_begin();
     for (int64_t i = begin; i < end; i++)
         for (int64_t first = 0; first < job->n; first += job->piece)
@@ -180,15 +185,17 @@ static void multiply_rows(void *context, int64_t begin, int64_t end, int worker)
 
 static void weights(wr_threads *threads, const wr_product_weight *weight, const real *dy,
                     const real *x, real *dw, int64_t n, void *scratch) {
+    const int count = wr_threads_count(threads);
     by_rows job = {.dy = dy,
                    .x = x,
                    .dw = dw,
                    .n = n,
                    .rows = weight->rows,
                    .columns = weight->columns,
-                   .block = block_rows(weight->rows),
+                   .block = block_rows(weight->rows, weight->columns, count),
                    .piece = piece_tokens(weight->columns),
-                   .scratch = scratch};
+                   .scratch = scratch,
+                   .scratch_size = block_scratch(weight->rows, weight->columns, count)};
     wr_threads_run(threads, (job.rows + job.block - 1) / job.block, 1, multiply_rows, &job);
 }
 
@@ -200,7 +207,7 @@ static size_t scratch_size(int64_t rows, int64_t columns, int64_t n, int threads
     size_t bytes = wr_tiles_bytes(piece_tokens(columns), columns);
     (void)n;
     bytes = larger(bytes, wr_tiles_bytes(piece_tokens(rows), rows));
-    return larger(bytes, block_scratch(rows, columns)) * (size_t)threads;
+    return larger(bytes, block_scratch(rows, columns, threads)) * (size_t)threads;
 }
 
 #else

@@ -12,18 +12,14 @@
 
 #include "tensor/x86/simd_avx512.h"
 #include "tensor/x86/tile_shapes.h"
+#include "train/x86/tiles_lanes.h"
 
-enum { SIDE = 16, TILE_WORDS = 512 };
+enum {
+    SIDE = 16,
+    ASKED_BYTES = 32768, /* larger pairs of panels would push each other out */
+};
 
 /* ---- making tiles ---------------------------------------------------------------------------- */
-
-INLINE vec words_of(vec high, vec low) {
-    return _mm512_castsi512_ps((__m512i)_mm512_cvtne2ps_pbh(high, low));
-}
-
-INLINE vec row_part(const float *row, int64_t left) {
-    return left >= LANES ? v_load(row) : left > 0 ? v_load_part(row, left) : v_zero();
-}
 
 /* 16 rows of 32 columns, from (row, column). */
 INLINE void read_rows(const wr_tiles_source *s, int64_t row, int64_t column, vec tile[LANES]) {
@@ -31,22 +27,19 @@ INLINE void read_rows(const wr_tiles_source *s, int64_t row, int64_t column, vec
     const int64_t left = s->columns - column;
     if (row + SIDE <= s->rows && left >= 2 * LANES) {
         UNROLLED_16 for (int i = 0; i < LANES; i++) tile[i] =
-            words_of(v_load(a + i * s->stride + LANES), v_load(a + i * s->stride));
+            tiles_words(v_load(a + i * s->stride + LANES), v_load(a + i * s->stride));
         return;
     }
     for (int i = 0; i < LANES; i++) {
         tile[i] = v_zero();
         if (row + i < s->rows)
-            tile[i] = words_of(row_part(a + i * s->stride + LANES, left - LANES),
-                               row_part(a + i * s->stride, left));
+            tile[i] = tiles_words(tiles_row_part(a + i * s->stride + LANES, left - LANES),
+                                  tiles_row_part(a + i * s->stride, left));
     }
 }
 
 /* 32 rows of 16 columns, from (row, column), as pairs: vector i holds rows 2 i and 2 i + 1. */
 INLINE void read_pairs(const wr_tiles_source *s, int64_t row, int64_t column, vec tile[LANES]) {
-    const __m512i interleave =
-        _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6,
-                         21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
     const float *a = s->a + row * s->stride + column;
     const int64_t left = s->columns - column;
     const bool whole = row + 2 * SIDE <= s->rows && left >= LANES;
@@ -56,11 +49,10 @@ INLINE void read_pairs(const wr_tiles_source *s, int64_t row, int64_t column, ve
             low = v_load(a + 2 * i * s->stride);
             high = v_load(a + (2 * i + 1) * s->stride);
         } else {
-            if (row + 2 * i < s->rows) low = row_part(a + 2 * i * s->stride, left);
-            if (row + 2 * i + 1 < s->rows) high = row_part(a + (2 * i + 1) * s->stride, left);
+            if (row + 2 * i < s->rows) low = tiles_row_part(a + 2 * i * s->stride, left);
+            if (row + 2 * i + 1 < s->rows) high = tiles_row_part(a + (2 * i + 1) * s->stride, left);
         }
-        tile[i] = _mm512_castsi512_ps(
-            _mm512_permutexvar_epi16(interleave, _mm512_castps_si512(words_of(high, low))));
+        tile[i] = tiles_pair(high, low);
     }
 }
 
@@ -185,18 +177,28 @@ static size_t panel_bytes(int64_t k) {
     return (size_t)((k + WR_TILE_SIDE - 1) / WR_TILE_SIDE) * WR_TILE_BYTES;
 }
 
-/* A pair of right panels stays near while all of the left ones pass. */
+/* Ask for part `i` of `parts` of a pair of panels. */
+INLINE void ask(const uint8_t *pair, size_t bytes, int64_t i, int64_t parts) {
+    const size_t lines = bytes / 64, from = lines * (size_t)i / (size_t)parts;
+    const size_t to = lines * (size_t)(i + 1) / (size_t)parts;
+    for (size_t line = from; line < to; line++) prefetch(pair + line * 64);
+}
+
+/* A pair of right panels stays near while all of the left ones pass, which ask for the next. */
 void wr_tiles_multiply(const wr_tiles_product *p) {
     block b = {.left_step = panel_bytes(p->left_room > 0 ? p->left_room : p->k),
                .right_step = panel_bytes(p->right_room > 0 ? p->right_room : p->k),
                .tiles = (p->k + WR_TILE_SIDE - 1) / WR_TILE_SIDE,
                .stride = (size_t)p->stride * sizeof(float),
                .add = p->add};
+    const int64_t parts = (p->m + WR_TILE_SIDE - 1) / WR_TILE_SIDE;
     for (int64_t j = 0; j < p->n; j += WR_TILE_SIDE) {
         b.right = (const uint8_t *)p->right + (size_t)(j / SIDE) * b.right_step;
         for (int64_t i = 0; i < p->m; i += WR_TILE_SIDE) {
             b.left = (const uint8_t *)p->left + (size_t)(i / SIDE) * b.left_step;
             b.c = p->c + i * p->stride + j;
+            if (j + WR_TILE_SIDE < p->n && 2 * b.right_step <= ASKED_BYTES)
+                ask(b.right + 2 * b.right_step, 2 * b.right_step, i / WR_TILE_SIDE, parts);
             const int64_t rows = p->m - i, columns = p->n - j;
             if (rows >= WR_TILE_SIDE && columns >= WR_TILE_SIDE)
                 multiply_block(&b);

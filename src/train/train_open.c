@@ -141,6 +141,13 @@ static weir_status open_texts(wr_trainer *trainer, const wr_data_text *texts, in
 static weir_status open_data(wr_trainer *trainer, weir_error *error) {
     const weir_train_options *options = &trainer->options;
     const size_t count = (size_t)options->data_count;
+    if (options->validation != NULL) { /* first: it is short, and may be too short */
+        wr_data_text text = {.path = options->validation};
+        weir_status status = open_texts(trainer, &text, 1, &trainer->validation, error);
+        if (status != WEIR_OK) {
+            return status;
+        }
+    }
     wr_data_text *texts = wr_allocate_array(trainer->allocator, count, sizeof *texts);
     if (texts == NULL) {
         return weir_error_set(error, WEIR_MEMORY, "no memory to list the texts");
@@ -150,10 +157,6 @@ static weir_status open_data(wr_trainer *trainer, weir_error *error) {
     }
     weir_status status = open_texts(trainer, texts, options->data_count, &trainer->data, error);
     wr_release(trainer->allocator, texts, count * sizeof *texts);
-    if (status == WEIR_OK && options->validation != NULL) {
-        wr_data_text text = {.path = options->validation};
-        status = open_texts(trainer, &text, 1, &trainer->validation, error);
-    }
     return status;
 }
 

@@ -126,20 +126,24 @@ typedef struct wr_attention_token {
     const float *query_pinned; /* [heads, key_dim], rotated at c(t); not read without pinned keys */
     const float *query_recent; /* [heads, key_dim], rotated at t */
     float *out;                /* [heads, value_dim] */
-    float *scores; /* NULL, or [heads, keys]: receives scale * q.k for every key, in order */
+    float *scores;             /* NULL, or [heads, keys]: receives s_j of every key, in order */
     wr_kv_span pinned;
     wr_kv_span recent;
+    int32_t pinned_at, recent_at; /* the query's own number in each; not read without slopes */
 } wr_attention_token;
 
 /*
  * Attention of a tile of tokens for query heads that share one KV head (grouped queries).
  *
- *   s_j = scale * (q . k_j)      q is query_pinned for pinned keys, query_recent for recent ones
+ *   s_j = scale * (q . k_j) - slope * distance
  *   out = sum_j exp(s_j - m) v_j / (exp(z - m) + sum_j exp(s_j - m))
  *
- * m the maximum, z included; z = sink_logit[head], or no such term when sink_logit is NULL
- * (STREAMING.md, "Sink variants of softmax"; the observed scores are those of keys only, so
- * whoever makes weights of them adds exp(z) himself).
+ * q is query_pinned for pinned keys, query_recent for recent ones. The distance of key number n is
+ * pinned_at - n or recent_at - n, the slope is slope[head] (Press et al., "Train Short, Test Long",
+ * ICLR 2022, section 3); without slopes there is no such term. m is the maximum, z included; z =
+ * sink_logit[head], or no such term when sink_logit is NULL (STREAMING.md, "Sink variants of
+ * softmax"; the observed scores are those of keys only, so whoever makes weights of them adds
+ * exp(z) himself).
  *
  * Online over pages: pinned ones first, then recent ones, each in order. What a token gets has the
  * same bits whatever tokens and heads share its job: every sum has one order (kernels, below).
@@ -153,6 +157,7 @@ typedef struct wr_attention {
     int32_t value_dim;
     float scale;
     const float *sink_logit; /* [heads] or NULL */
+    const float *slope;      /* [heads] or NULL */
     wr_kv_sequence pinned;
     wr_kv_sequence recent;
     float *scratch; /* wr_attention_scratch() floats, one worker's own */

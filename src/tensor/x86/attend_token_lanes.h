@@ -26,6 +26,8 @@ typedef struct page_step {
     float *out;              /* [heads, value_dim] */
     float *told;             /* NULL, or where head 0's scores of this page go */
     int64_t told_keys;       /* from head to head there */
+    const float *slope;      /* NULL, or [heads] */
+    float at;                /* where the query stands, counted from the page's first place */
 } page_step;
 
 INLINE void ask_for(const void *address, uintptr_t ahead) {
@@ -194,8 +196,19 @@ INLINE void weigh_page(const page_step *p, const int heads) {
     v_store(p->sum, v_fma(v_load(p->sum), shrink, sum_of_each(each, heads)));
 }
 
+static void bias_page(const page_step *p, int32_t heads) {
+    for (int32_t h = 0; h < heads; h++) {
+        const vec slope = v_all(p->slope[h] * LOG2_OF_E);
+        for (int32_t j = 0; j < WR_PAGE_TOKENS; j += LANES) {
+            float *score = p->scores + h * WR_PAGE_TOKENS + j;
+            v_store(score, v_biased(v_load(score), slope, v_load(place_numbers + j), v_all(p->at)));
+        }
+    }
+}
+
 INLINE void take_page(wr_kv_type type, const page_step *p, const int heads) {
     score_page(type, p, heads);
+    if (p->slope != NULL) bias_page(p, heads);
     if (p->seen.end - p->seen.begin < WR_PAGE_TOKENS || p->told != NULL) show_and_hide(p, heads);
     weigh_page(p, heads);
     add_page(type, p, heads);
@@ -272,6 +285,7 @@ static void attend_page(token_state *at, const wr_kv_sequence *from, page_step *
     for (int32_t head = 0, heads; head < job->heads; head += heads) {
         heads = part_of(job->heads - head, &log2);
         p->out = at->token->out + (int64_t)head * job->value_dim;
+        if (job->slope != NULL) p->slope = job->slope + head;
         if (at->token->scores != NULL) p->told = at->token->scores + head * at->keys + at->told;
         page_functions[from->type][log2](p);
         p->query += heads * job->key_dim;
@@ -282,7 +296,7 @@ static void attend_page(token_state *at, const wr_kv_sequence *from, page_step *
 }
 
 static void attend_sequence(token_state *at, const wr_kv_sequence *from, const float *query,
-                            wr_kv_span span) {
+                            wr_kv_span span, int32_t query_at) {
     if (span.begin >= span.end) return;
     copy_query(at, query);
     const int32_t last = (span.end - 1) / WR_PAGE_TOKENS;
@@ -299,7 +313,8 @@ static void attend_sequence(token_state *at, const wr_kv_sequence *from, const f
                        .seen = places_of(span, i),
                        .scores = at->scores,
                        .shrink = at->shrink,
-                       .base = at->base};
+                       .base = at->base,
+                       .at = (float)(query_at - i * WR_PAGE_TOKENS)};
         attend_page(at, from, &p);
     }
 }
@@ -345,8 +360,8 @@ static void attend_token(const wr_attention *job, const wr_attention_token *toke
     at.keys = (int64_t)(token->pinned.end - token->pinned.begin) +
               (token->recent.end - token->recent.begin);
     begin_token(&at);
-    attend_sequence(&at, &job->pinned, token->query_pinned, token->pinned);
-    attend_sequence(&at, &job->recent, token->query_recent, token->recent);
+    attend_sequence(&at, &job->pinned, token->query_pinned, token->pinned, token->pinned_at);
+    attend_sequence(&at, &job->recent, token->query_recent, token->recent, token->recent_at);
     end_token(&at);
 }
 

@@ -213,7 +213,7 @@ static void test_texts(void **state) {
     options = train_options(train_path("no.gguf"));
     write_bytes(bad, "abc\n", 4); /* fewer tokens than a sample */
     options.validation = bad;
-    refuses(&options, WEIR_USAGE, bad);
+    refuses(&options, WEIR_DAMAGED, bad);
     must_not_be_there(train_path("no.gguf"));
 }
 

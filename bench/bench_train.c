@@ -3,14 +3,16 @@
  *
  *     bench_train [-t THREADS] [-s SAMPLES] [-n SECONDS] [SIZE ...]       1m 3m 10m
  *
- * A line for each size and product: tokens per second of wr_core_learn and of a step every 16
- * samples, the operations that are (wr_core_operations) as a share of the float32 peak of all
- * threads, and where the time goes: kernels and products by name. tools/reference/train_speed.py
- * measures the same model in PyTorch.
+ * A line for each size and way: tokens per second of the fastest round of wr_core_learn over 16
+ * samples or more and a step; the operations that are (wr_core_operations) beside the float32 peak
+ * of all threads; then the same by processor time, which a busy machine changes little, and the
+ * share of that time that went to products. With several threads those who wait count too.
+ * tools/reference/train_speed.py measures the same model in PyTorch.
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/clock.h"
 #include "train/core.h"
@@ -44,13 +46,63 @@ typedef struct setting {
     double peak; /* operations per second */
 } setting;
 
+static double processor_seconds(void) {
+    struct timespec time;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
+    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
+}
+
+/* ---- products that are timed ----------------------------------------------------------------- */
+
+static const wr_products *inner;
+static double product_seconds; /* of the processors */
+
+static void timed_prepare(wr_threads *threads, wr_product_weight *weight) {
+    const double start = processor_seconds();
+    inner->prepare(threads, weight);
+    product_seconds += processor_seconds() - start;
+}
+static void timed_forward(wr_threads *threads, const wr_product_weight *weight, const real *x,
+                          real *y, int64_t n, void *scratch) {
+    const double start = processor_seconds();
+    inner->forward(threads, weight, x, y, n, scratch);
+    product_seconds += processor_seconds() - start;
+}
+static void timed_inputs(wr_threads *threads, const wr_product_weight *weight, const real *dy,
+                         real *dx, int64_t n, bool add, void *scratch) {
+    const double start = processor_seconds();
+    inner->inputs(threads, weight, dy, dx, n, add, scratch);
+    product_seconds += processor_seconds() - start;
+}
+static void timed_weights(wr_threads *threads, const wr_product_weight *weight, const real *dy,
+                          const real *x, real *dw, int64_t n, void *scratch) {
+    const double start = processor_seconds();
+    inner->weights(threads, weight, dy, x, dw, n, scratch);
+    product_seconds += processor_seconds() - start;
+}
+
+static wr_products timed(const wr_products *products) {
+    wr_products table = *products;
+    inner = products;
+    table.prepare = timed_prepare;
+    table.forward = timed_forward;
+    table.inputs = timed_inputs;
+    table.weights = timed_weights;
+    return table;
+}
+
+/* ---- learning -------------------------------------------------------------------------------- */
+
 static wr_core *open_core(const size *of, const setting *set, const char *products) {
     weir_error error;
     wr_threads *threads;
     wr_core *core;
     wr_core_options options = {.shape = of->shape, .samples = set->samples};
-    options.products = wr_products_find(products, &error);
-    if (options.products == NULL) return NULL;
+    const wr_products *found = wr_products_find(products, &error);
+    static wr_products table;
+    if (found == NULL) return NULL;
+    table = timed(found);
+    options.products = &table;
     if (wr_threads_create(set->threads, NULL, &threads, &error) != WEIR_OK) abort();
     options.threads = threads;
     if (wr_core_create(&options, &core, &error) != WEIR_OK) {
@@ -60,6 +112,16 @@ static wr_core *open_core(const size *of, const setting *set, const char *produc
     wr_threads_release(threads);
     wr_core_start(core, 1);
     return core;
+}
+
+static void report(const size *of, const char *products, const setting *set, double seconds,
+                   double used, double share) {
+    const double operations = wr_core_operations(&of->shape);
+    const double peak = set->peak / set->threads;
+    printf("%-4s %-9s %8.0f tokens/s %6.1f Gop/s %4.0f%% of peak;", of->name, products, 1 / seconds,
+           operations / seconds * 1e-9, 100 * operations / seconds / set->peak);
+    printf(" per processor %8.0f tokens/s %4.0f%%, products %2.0f%%", 1 / used,
+           100 * operations / used / peak, 100 * share);
 }
 
 static void measure(const size *of, const setting *set, const char *products) {
@@ -78,12 +140,13 @@ static void measure(const size *of, const setting *set, const char *products) {
                                    .clip = 1,
                                    .gradient_scale = 1.0 / (double)fed,
                                    .step = 1};
-    double best = 1e9, first = 0, last = 0, nll, norm;
+    double best = 1e9, least = 1e9, share = 0, first = 0, last = 0, nll, norm;
     const double start = wr_clock_seconds();
     for (int64_t round = 0; round < 3 || wr_clock_seconds() - start < set->seconds; round++) {
         weir_error error;
         int64_t scored, learned = 0;
-        const double from = wr_clock_seconds();
+        const double from = wr_clock_seconds(), used_from = processor_seconds();
+        product_seconds = 0;
         for (; learned < 16; learned += set->samples) {
             if (wr_core_learn(core, tokens, set->samples, &nll, &scored, &error) != WEIR_OK) {
                 fprintf(stderr, "%s\n", error.message);
@@ -91,15 +154,19 @@ static void measure(const size *of, const setting *set, const char *products) {
             }
         }
         if (wr_core_step(core, &update, &norm, &error) != WEIR_OK) exit(1);
-        const double seconds = (wr_clock_seconds() - from) / (double)(learned * shape->context);
+        const double count = (double)(learned * shape->context);
+        const double seconds = (wr_clock_seconds() - from) / count;
+        const double used = (processor_seconds() - used_from) / count;
         if (seconds < best) best = seconds;
+        if (used < least) {
+            least = used;
+            share = product_seconds / (processor_seconds() - used_from);
+        }
         if (round == 0) first = nll / (double)scored;
         last = nll / (double)scored;
     }
-    const double operations = wr_core_operations(shape) / best;
-    printf("%-4s %-9s %9.0f tokens/s %7.1f Gop/s %5.0f%% of the float32 peak   loss %.3f to %.3f\n",
-           of->name, products, 1 / best, operations * 1e-9, 100 * operations / set->peak, first,
-           last);
+    report(of, products, set, best, least, share);
+    printf("   loss %.3f to %.3f\n", first, last);
     free(tokens);
     wr_core_destroy(core);
 }

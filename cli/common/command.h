@@ -35,6 +35,7 @@ extern const cli_command run_command;
 extern const cli_command chat_command;
 extern const cli_command eval_command;
 extern const cli_command streameval_command;
+extern const cli_command cloze_command;
 extern const cli_command probe_command;
 extern const cli_command bench_command;
 extern const cli_command train_command;

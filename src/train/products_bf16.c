@@ -5,10 +5,10 @@
  * made anew after every update. Activations become tiles in pieces that stay in the second cache,
  * in the thread that multiplies them.
  */
-#include "train/products.h"
-
 #include "base/cpu.h"
-#include "train/products_inside.h"
+#include "train/products_tables.h"
+#include "train/train_kernels.h"
+#include "train/x86/attention_amx.h"
 #include "train/x86/tiles.h"
 
 #if defined(WR_X86_KERNELS)
@@ -210,6 +210,13 @@ static size_t scratch_size(int64_t rows, int64_t columns, int64_t n, int threads
     return larger(bytes, block_scratch(rows, columns, threads)) * (size_t)threads;
 }
 
+static const wr_attention_kernels attention = {
+    .scratch = wr_amx_attention_scratch,
+    .forward = wr_amx_attention,
+    .backward = wr_amx_attention_back,
+};
+#define ATTENTION &attention
+
 #else
 
 static bool runs_here(void) { return false; }
@@ -219,6 +226,7 @@ static bool runs_here(void) { return false; }
 #define forward NULL
 #define inputs NULL
 #define weights NULL
+#define ATTENTION NULL
 
 #endif
 
@@ -231,4 +239,5 @@ const wr_products wr_products_bf16 = {
     .forward = forward,
     .inputs = inputs,
     .weights = weights,
+    .attention = ATTENTION,
 };

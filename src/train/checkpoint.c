@@ -53,12 +53,12 @@ static weir_status make_header(const wr_checkpoint *checkpoint, wr_writer *write
     wr_write_bytes(writer, MAGIC, MAGIC_SIZE);
     wr_write_u32(writer, VERSION);
     wr_write_u32(writer, HEADER);
-    wr_recipe_write(&checkpoint->recipe, writer);
     wr_write_u64(writer, (uint64_t)state.step);
     for (int i = 0; i < STATE_NUMBERS; i++) {
         write_double(writer, *numbers[i]);
     }
     wr_write_u64(writer, checkpoint->numbers);
+    wr_recipe_write(&checkpoint->recipe, writer);
     if (!writer->failed) {
         wr_write_zeros(writer, HEADER - writer->size);
     }
@@ -85,12 +85,12 @@ static weir_status read_header(const char *path, const wr_map *map, wr_checkpoin
     }
     double *numbers[STATE_NUMBERS];
     list_state(&out->state, numbers);
-    wr_recipe_read(&out->recipe, &reader);
     out->state.step = (int64_t)wr_read_u64(&reader);
     for (int i = 0; i < STATE_NUMBERS; i++) {
         *numbers[i] = wr_read_f64(&reader);
     }
     out->numbers = wr_read_u64(&reader);
+    wr_recipe_read(&out->recipe, &reader);
     return reader.failed || map->size < HEADER ? damaged(path, "it is cut off", error) : WEIR_OK;
 }
 

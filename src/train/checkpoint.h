@@ -2,8 +2,8 @@
  * The state of a run in one file, which is whole or not there:
  *
  *   "WEIRTRN1" | u32 version | u32 bytes of the header
- *   recipe | i64 step | f64 seconds | f64 loss ... | u64 numbers in an array
- *   zeros up to the header's size
+ *   i64 step | f64 seconds, loss ... | u64 numbers in an array
+ *   recipe | zeros up to the header's size
  *   parameters, first moments, second moments: [numbers] f32 each
  *   u64 checksum of everything before
  *

@@ -235,10 +235,11 @@ static weir_status with_vocabulary(const char *path, const wr_export *model,
 
 static weir_status export_or_check(const char *path, const wr_export *model,
                                    const weir_allocator *allocator, weir_error *error) {
-    const wr_format_info *format;
+    const wr_format_info *format = NULL;
     weir_status status = wr_shape_check(&model->shape, error);
     if (status == WEIR_OK) status = check_format(model, &format, error);
-    if (status == WEIR_OK) status = with_vocabulary(path, model, format, allocator, error);
+    if (status == WEIR_OK && model->vocabulary != NULL)
+        status = with_vocabulary(path, model, format, allocator, error);
     return status;
 }
 

@@ -22,7 +22,7 @@ typedef struct wr_export {
 
 /* Every refusal that needs no parameters, before time is spent on them: a format that is not
  * written, rows that are not whole blocks of it, another size of vocabulary, no BOS for the sink
- * token. */
+ * token. Where the vocabulary is not yet there (NULL), what can be known without it. */
 weir_status wr_export_check(const wr_export *model, const weir_allocator *allocator,
                             weir_error *error);
 

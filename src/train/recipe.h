@@ -1,8 +1,8 @@
 /*
  * What a run is: every number that its bits depend on, as the checkpoint keeps them.
  *
- * One table names the fields, and writes, reads and compares by it. To add a field: a member (of 8
- * bytes), a row in recipe.c, and another version in checkpoint.c.
+ * One table names the fields, and writes, reads and compares by it. To add a field: a member of 8
+ * bytes and a row, both at the end; in older checkpoints it is 0.
  */
 #ifndef WR_RECIPE_H
 #define WR_RECIPE_H

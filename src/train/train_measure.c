@@ -12,6 +12,8 @@ enum { PROBE_SAMPLES = 16 };
 #define LONG_ENOUGH 0.5   /* seconds that a measurement should last */
 #define FORWARD_SHARE 0.4 /* of learning, in time: a forward pass and the loss */
 
+#define IN_TIME 0.95 /* of the minutes that decide the steps: what is planned for */
+
 /* ---- the time of a step ---------------------------------------------------------------------- */
 
 static weir_status time_learning(wr_trainer *trainer, int64_t samples, double *seconds,
@@ -88,7 +90,8 @@ weir_status wr_trainer_measure(wr_trainer *trainer, weir_error *error) {
         return status;
     }
     if (options->steps == 0) {
-        int64_t steps = (int64_t)(options->minutes * 60 / estimate(trainer, 0, 1, sample, update));
+        double left = IN_TIME * options->minutes * 60 - (wr_clock_seconds() - trainer->called_at);
+        int64_t steps = (int64_t)(left / estimate(trainer, 0, 1, sample, update));
         steps = steps < 1 ? 1 : steps;
         wr_exchange_share(trainer->exchange, &steps, sizeof steps);
         wr_trainer_set_steps(trainer, steps);

@@ -11,9 +11,9 @@
 
 #include "base/cpu.h"
 #include "base/new_file.h"
-#include "tensor/format.h"
 #include "text/vocab.h"
 #include "train/available.h"
+#include "train/export.h"
 #include "train/trainer.h"
 
 enum {
@@ -79,14 +79,13 @@ static weir_status check_numbers(const weir_train_options *options, weir_error *
     return WEIR_OK;
 }
 
-static bool is_matrix_format(const char *name) {
-    static const char *const names[] = {"F32", "F16", "BF16", "Q8_0"};
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        if (name != NULL && strcmp(name, names[i]) == 0) {
-            return true;
-        }
+/* Texts that have a weight: all, or none. */
+static bool weights_agree(const weir_train_options *options) {
+    int32_t weighted = 0;
+    for (int32_t i = 0; i < options->data_count; i++) {
+        weighted += options->data[i].weight > 0;
     }
-    return false;
+    return weighted == 0 || weighted == options->data_count;
 }
 
 static weir_status check_options(const weir_train_options *options, weir_error *error) {
@@ -97,11 +96,10 @@ static weir_status check_options(const weir_train_options *options, weir_error *
     const char *wrong =
         options->data_count < 1 || options->data == NULL ? "training needs a text, at least one"
         : options->out == NULL                           ? "training needs the model's path"
-        : !is_matrix_format(options->format)
-            ? "a model's matrices are written as F32, F16, BF16 or Q8_0"
         : options->steps > 0 && options->tokens > 0
             ? "steps and tokens both say when training ends: give one"
         : options->micro > options->batch ? "a micro-batch cannot be larger than the batch"
+        : !weights_agree(options)         ? "give a weight for each text, or for none"
         : options->rate <= 0              ? "the rate must be above 0"
                                           : NULL;
     return wrong == NULL ? WEIR_OK : weir_error_set(error, WEIR_USAGE, "%s", wrong);
@@ -307,7 +305,9 @@ static weir_status check_memory(const wr_trainer *trainer, weir_error *error) {
 weir_status wr_trainer_plan(wr_trainer *trainer, weir_error *error) {
     weir_train_options *options = &trainer->options;
     weir_train_plan *plan = &trainer->plan;
-    weir_status status = wr_shape_check(&options->shape, error);
+    const wr_export model = {
+        .shape = options->shape, .vocabulary = options->vocabulary, .format = options->format};
+    weir_status status = wr_export_check(&model, trainer->allocator, error);
     if (status != WEIR_OK) {
         return status;
     }
@@ -361,7 +361,19 @@ static weir_status agree_with_checkpoint(wr_trainer *trainer, weir_error *error)
 
 static weir_status prepare(wr_trainer *trainer, weir_error *error) {
     weir_train_options *options = &trainer->options;
-    weir_status status = find_checkpoint(trainer, error);
+    weir_status status = name_paths(trainer, error);
+    if (status == WEIR_OK) {
+        status = check_files(trainer, error);
+    }
+    if (status == WEIR_OK && trainer->ranks > options->batch) {
+        status = weir_error_set(error, WEIR_USAGE,
+                                "%d processes cannot share a batch of %lld: start fewer, or give a "
+                                "larger batch",
+                                trainer->ranks, (long long)options->batch);
+    }
+    if (status == WEIR_OK) {
+        status = find_checkpoint(trainer, error);
+    }
     if (status == WEIR_OK && options->vocabulary != NULL) {
         status = count_pieces(trainer, &options->shape.vocabulary, error);
     }
@@ -381,12 +393,6 @@ weir_status wr_trainer_prepare(wr_trainer *trainer, const weir_train_options *op
     trainer->plan.seconds = (double)NAN;
     weir_status status = check_options(options, error);
     if (status == WEIR_OK) {
-        status = name_paths(trainer, error);
-    }
-    if (status == WEIR_OK) {
-        status = check_files(trainer, error);
-    }
-    if (status == WEIR_OK) {
         status = wr_exchange_open(trainer->allocator, &trainer->exchange, error);
     }
     if (status != WEIR_OK) {
@@ -395,12 +401,6 @@ weir_status wr_trainer_prepare(wr_trainer *trainer, const weir_train_options *op
     trainer->rank = wr_exchange_rank(trainer->exchange);
     trainer->ranks = wr_exchange_ranks(trainer->exchange);
     trainer->plan.processes = trainer->ranks;
-    if (trainer->ranks > options->batch) {
-        return weir_error_set(error, WEIR_USAGE,
-                              "%d processes cannot share a batch of %lld: start fewer, or give a "
-                              "larger batch",
-                              trainer->ranks, (long long)options->batch);
-    }
     return wr_exchange_agree(trainer->exchange, prepare(trainer, error), error);
 }
 

@@ -323,7 +323,8 @@ static void know_state(wr_trainer *trainer) {
 static weir_status run(wr_trainer *trainer, weir_error *error) {
     know_state(trainer);
     weir_status status = wr_trainer_open(trainer, error);
-    if (status == WEIR_OK && trainer->options.steps != trainer->state.step) {
+    if (status == WEIR_OK &&
+        (trainer->options.steps == 0 || trainer->options.steps > trainer->state.step)) {
         status = wr_trainer_measure(trainer, error);
     }
     if (status == WEIR_OK) {

@@ -213,7 +213,7 @@ static void test_texts(void **state) {
     options = train_options(train_path("no.gguf"));
     write_bytes(bad, "abc\n", 4); /* fewer tokens than a sample */
     options.validation = bad;
-    refuses(&options, WEIR_USAGE, bad);
+    refuses(&options, WEIR_DAMAGED, bad);
     must_not_be_there(train_path("no.gguf"));
 }
 
@@ -230,6 +230,7 @@ static void test_options(void **state) {
     REFUSE(tokens, 100, "steps and tokens");
     REFUSE(batch, 0, "the batch must be from 1");
     REFUSE(micro, 6, "larger than the batch");
+    REFUSE(format, "Q8_0", "no multiple of 32");
     REFUSE(rate, 0, "rate must be above 0");
     REFUSE(beta2, 1, "beta2 must be");
     REFUSE(threads, 300, "1 to 256 threads");

@@ -12,7 +12,7 @@
 static weir_train_options reference_options, killed_options;
 
 /* A reference run, and the options of the same run in another folder. */
-static void begin(uint64_t seed, weir_train_sink sink) {
+static void begin(uint64_t seed, weir_train_sink sink, const char *precision) {
     static char one[256], other[256], folder[256];
     snprintf(one, sizeof one, "%s/whole%d.gguf", train_folder, (int)seed);
     snprintf(other, sizeof other, "%s/killed%d.gguf", train_folder, (int)seed);
@@ -20,6 +20,7 @@ static void begin(uint64_t seed, weir_train_sink sink) {
     reference_options = train_options(one);
     reference_options.seed = seed;
     reference_options.shape.sink = sink;
+    reference_options.precision = precision;
     reference_options.name = "same";
     killed_options = reference_options;
     killed_options.out = other;
@@ -63,9 +64,9 @@ static double now(void) {
 }
 
 /* Kill it at moments drawn from as long as the whole run took, until one comes to the end. */
-static void kill_at_random(uint64_t seed, weir_train_sink sink) {
+static void kill_at_random(uint64_t seed, weir_train_sink sink, const char *precision) {
     double began = now();
-    begin(seed, sink);
+    begin(seed, sink, precision);
     double whole = now() - began;
     int killed = 0;
     for (uint64_t attempt = 0;; attempt++) {
@@ -87,9 +88,9 @@ static void kill_at_random(uint64_t seed, weir_train_sink sink) {
 
 static void test_killed_at_any_moment(void **state) {
     (void)state;
-    kill_at_random(1, WEIR_TRAIN_SINK_NONE);
-    kill_at_random(2, WEIR_TRAIN_SINK_TOKEN);
-    kill_at_random(3, WEIR_TRAIN_SINK_LOGIT);
+    kill_at_random(1, WEIR_TRAIN_SINK_NONE, "float32");
+    kill_at_random(2, WEIR_TRAIN_SINK_TOKEN, "auto");
+    kill_at_random(3, WEIR_TRAIN_SINK_LOGIT, "float32");
 }
 
 /* ---- in the middle of a checkpoint ----------------------------------------------------------- */
@@ -112,7 +113,7 @@ static void test_killed_while_writing(void **state) {
     (void)state;
     static const rlim_t sizes[] = {5000, 9000, 30000, 80000};
     signal(SIGXFSZ, SIG_DFL);
-    begin(4, WEIR_TRAIN_SINK_ZERO);
+    begin(4, WEIR_TRAIN_SINK_ZERO, "float32");
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
         killed_options.progress = limit_files;
         killed_options.fresh = true;
@@ -140,7 +141,7 @@ static void test_cancelled(void **state) {
     (void)state;
     weir_train_result result;
     weir_error error;
-    begin(5, WEIR_TRAIN_SINK_NONE);
+    begin(5, WEIR_TRAIN_SINK_NONE, "auto");
     killed_options.progress = stop_at_9;
     assert_int_equal(weir_train_run(&killed_options, &result, &error), WEIR_CANCELLED);
     assert_non_null(strstr(error.message, "after step 9 of 30"));
@@ -167,7 +168,7 @@ static void test_cancelled(void **state) {
 static void test_extended(void **state) {
     (void)state;
     weir_train_result result;
-    begin(6, WEIR_TRAIN_SINK_NONE);
+    begin(6, WEIR_TRAIN_SINK_NONE, "float32");
     reference_options.steps = 45;
     train_must(&reference_options, &result);
     assert_int_equal(result.begun_at, 30);

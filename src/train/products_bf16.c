@@ -6,7 +6,7 @@
  * in the thread that multiplies them.
  */
 #include "base/cpu.h"
-#include "train/products_tables.h"
+#include "train/products_inside.h"
 #include "train/train_kernels.h"
 #include "train/x86/attention_amx.h"
 #include "train/x86/tiles.h"

@@ -144,7 +144,7 @@ typedef struct wr_train_kernels {
     wr_task squares, update;
 } wr_train_kernels;
 
-/* Of the machine's best level, or of the environment's WEIR_CPU. */
+/* Of the machine's best level, or of the environment's WEIR_CPU as it was at the first call. */
 const wr_train_kernels *wr_train_kernels_get(void);
 
 /* Head sizes are padded to a multiple of this in tables of angles. */

@@ -34,18 +34,22 @@ static const weir_train_shape even_shape = {.layers = 2,
                                             .rope_base = 10000,
                                             .norm_epsilon = 1e-5};
 
-static inline wr_core *open_core(const weir_train_shape *shape, int64_t samples, int threads) {
+static inline wr_core *open_core_of(const weir_train_shape *shape, int64_t samples, int threads,
+                                    const wr_products *products) {
     weir_error error = {.message = ""};
     wr_threads *pool = NULL;
     wr_core *core = NULL;
     assert_int_equal(wr_threads_create(threads, NULL, &pool, &error), WEIR_OK);
-    const wr_products *products = wr_products_find("float32", &error);
     assert_non_null(products);
     wr_core_options options = {
         .shape = *shape, .samples = samples, .products = products, .threads = pool};
     if (wr_core_create(&options, &core, &error) != WEIR_OK) fail_msg("%s", error.message);
     wr_threads_release(pool);
     return core;
+}
+
+static inline wr_core *open_core(const weir_train_shape *shape, int64_t samples, int threads) {
+    return open_core_of(shape, samples, threads, wr_products_find("float32", NULL));
 }
 
 /* Parameters far from the start's small ones. */

@@ -125,25 +125,11 @@ static void whole_vectors(void **state) {
     check_shape(&shape);
 }
 
-/* Each level has templates of its own width. */
-static void other_levels(void **state) {
-    (void)state;
-    const char *const levels[] = {"scalar", "avx2", "avx512"};
-    weir_train_shape shape = odd_shape;
-    shape.sink = WEIR_TRAIN_SINK_LOGIT;
-    for (int i = 0; i < 3; i++) {
-        setenv("WEIR_CPU", levels[i], 1);
-        check_shape(&shape);
-    }
-    unsetenv("WEIR_CPU");
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(odd_shapes),
         cmocka_unit_test(odd_shapes_tied),
         cmocka_unit_test(whole_vectors),
-        cmocka_unit_test(other_levels),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

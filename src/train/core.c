@@ -134,7 +134,9 @@ static void describe(wr_core *core, const wr_core_options *options, wr_core_laye
     core->head_dim = shape->width / shape->heads;
     core->numbers = wr_parameters_size(shape);
     core->chunk = wr_core_chunk(shape, core->samples * shape->context);
-    core->attention_size = core->kernels->attention_scratch(shape->context, core->head_dim);
+    core->attention =
+        core->products->attention != NULL ? core->products->attention : &core->kernels->attention;
+    core->attention_size = core->attention->scratch(shape->context, core->head_dim);
     for (int64_t i = 0; i < shape->layers; i++) describe_layer(core, i);
     wr_parameters_get(shape, tensor_number(shape, "output_norm.weight"), &parameter);
     core->output_norm = parameter.offset;

@@ -77,7 +77,7 @@ static void attention_forward(wr_core *core, wr_core_layer *layer, int64_t sampl
     const int64_t n = rows_of(core, samples);
     wr_linear_forward(&layer->projection, core, core->normed, layer->projected, n);
     wr_attention_job job = attention_job(core, layer, n);
-    wr_core_run(core, samples * core->shape.kv_heads, 1, core->kernels->attention, &job);
+    wr_core_run(core, samples * core->shape.kv_heads, 1, core->attention->forward, &job);
     wr_linear_forward(&layer->output, core, layer->attended, core->change, n);
 }
 
@@ -90,7 +90,7 @@ static void attention_backward(wr_core *core, wr_core_layer *layer, int64_t samp
     wr_attention_job job = attention_job(core, layer, n);
     job.dout = core->change;
     job.dz = shape->sink == WEIR_TRAIN_SINK_LOGIT ? core->sink_gradients : NULL;
-    wr_core_run(core, samples * shape->kv_heads, 1, core->kernels->attention_back, &job);
+    wr_core_run(core, samples * shape->kv_heads, 1, core->attention->backward, &job);
     for (int64_t i = 0; job.dz != NULL && i < samples * shape->heads; i++)
         core->gradients[layer->sinks + (size_t)(i % shape->heads)] += job.dz[i];
     /* dh = dq W_q + dk W_k + dv W_v, through the norm, dW += dq^T h and so on */

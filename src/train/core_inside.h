@@ -61,6 +61,7 @@ struct wr_core {
     int64_t samples, head_dim;
     const wr_products *products;
     const wr_train_kernels *kernels;
+    const wr_attention_kernels *attention;
     wr_threads *threads;
     wr_arena arena;
 

@@ -37,6 +37,8 @@ typedef struct wr_products {
                    int64_t n, bool add, void *scratch);
     void (*weights)(wr_threads *threads, const wr_product_weight *weight, const real *dy,
                     const real *x, real *dw, int64_t n, void *scratch);
+    /* Attention with the same products; NULL: the kernels' own does. */
+    const struct wr_attention_kernels *attention;
 } wr_products;
 
 /* By name, or the fastest that runs here for "auto"; NULL and a sentence when there is none. */

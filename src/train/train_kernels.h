@@ -127,15 +127,19 @@ typedef struct wr_squares_job {
     double *sums;
 } wr_squares_job;
 
+/* wr_attention_job's, forward and backward. */
+typedef struct wr_attention_kernels {
+    int64_t (*scratch)(int64_t context, int64_t head_dim); /* numbers for one worker */
+    wr_task forward, backward;
+} wr_attention_kernels;
+
 typedef struct wr_train_kernels {
     const char *name;
     int64_t panel; /* columns of B that `product` takes at a time */
     void (*product)(const wr_small_product *job);
-    /* Numbers for one worker. */
-    int64_t (*attention_scratch)(int64_t context, int64_t head_dim);
+    wr_attention_kernels attention;
     wr_task norm, norm_back;
     wr_task swiglu, swiglu_back;
-    wr_task attention, attention_back;
     wr_task loss;
     wr_task squares, update;
 } wr_train_kernels;

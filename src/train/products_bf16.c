@@ -6,7 +6,7 @@
  * in the thread that multiplies them.
  */
 #include "base/cpu.h"
-#include "train/products_tables.h"
+#include "train/products_inside.h"
 #include "train/train_kernels.h"
 #include "train/x86/attention_amx.h"
 #include "train/x86/tiles.h"
@@ -17,6 +17,8 @@ enum {
     NEAR_NUMBERS = 1 << 17, /* of one operand in the second cache: a quarter of a megabyte */
     MOST_TOKENS = 512,      /* in a piece */
     MOST_SUMS = 1 << 18,    /* of dW in the second cache: a megabyte */
+    NEAR_WEIGHTS = 5 << 18, /* bytes of a weight that stays in the second cache */
+    FEW_TOKENS = 128,       /* that a thread takes at a time, at least */
 };
 
 static int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
@@ -98,9 +100,13 @@ static void multiply_tokens(void *context, int64_t begin, int64_t end, int worke
     wr_tiles_end();
 }
 
+/* Where the weight stays near, few tokens in the first cache meet all of it; else many tokens in
+ * the second cache meet a part of it at a time. */
 static void by_pieces(wr_threads *threads, by_tokens *job) {
-    job->piece = piece_tokens(job->k);
-    wr_threads_run(threads, (job->n + job->piece - 1) / job->piece, 1, multiply_tokens, job);
+    const bool near = wr_tiles_bytes(job->wide, job->k) <= NEAR_WEIGHTS;
+    job->piece = near ? WR_TILE_SIDE : piece_tokens(job->k);
+    const int64_t grain = job->piece < FEW_TOKENS ? FEW_TOKENS / job->piece : 1;
+    wr_threads_run(threads, (job->n + job->piece - 1) / job->piece, grain, multiply_tokens, job);
 }
 
 static void forward(wr_threads *threads, const wr_product_weight *weight, const real *x, real *y,

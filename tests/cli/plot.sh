@@ -28,7 +28,7 @@ refuses 'one for each' plot --csv "$dir/a.csv" --label a --label b --x step --y 
 refuses 'svg' plot --csv "$dir/a.csv" --x step --y loss --out "$dir/x.gif"
 fails 'cannot be read' plot --csv "$dir/none.csv" --x step --y loss --out "$dir/x.svg"
 set --
-for i in 1 2 3 4 5 6 7 8 9 10 11; do set -- "$@" --csv "$dir/a.csv"; done
+for file in a a a a a a a a a a a; do set -- "$@" --csv "$dir/$file.csv"; done
 refuses 'at most 10 lines' plot "$@" --x step --y loss --out "$dir/x.svg"
 ok 'nothing was left' test ! -e "$dir/x.svg"
 

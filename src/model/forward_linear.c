@@ -8,7 +8,8 @@ int64_t wr_most_columns(const weir_model *m) {
 }
 
 enum {
-    GROUP = 4,  /* panels that kernels compute side by side */
+    GROUP = 4,  /* panels that kernels compute side by side for many rows */
+    ROW = 8,    /* the same for one */
     BLOCK = 48, /* rows of x that fill every kernel's tiles */
     SHARE = 4   /* items for each thread, at least */
 };
@@ -144,10 +145,12 @@ void wr_forward_linear_rows(wr_forward *f, const wr_rows *rows, const float *x,
  * each block reads the panels again. */
 static void divide(linear_step *step) {
     const int64_t wanted = (int64_t)SHARE * wr_threads_count(step->f->threads);
-    step->group = step->batch > 1 ? GROUP : 1;
     step->block = step->batch;
-    step->groups = 0;
-    for (int i = 0; i < step->count; i++) step->groups += groups_of(step, i);
+    for (step->group = step->batch > 1 ? GROUP : ROW;; step->group /= 2) {
+        step->groups = 0;
+        for (int i = 0; i < step->count; i++) step->groups += groups_of(step, i);
+        if (step->batch > 1 || step->group == 1 || step->groups >= wanted) break;
+    }
     int64_t blocks = (wanted + step->groups - 1) / step->groups;
     if (blocks <= 1 || step->batch < 2 * BLOCK) return;
     int64_t rows = (step->batch + blocks - 1) / blocks;

@@ -1,14 +1,14 @@
 /*
  * Products of quantised weights in tiles. A template over bytes_simd_*.h and c_dot().
  *
- * A tile is 1 or 2 panels (16 rows each) by a few inputs; its sums stay in registers for the whole
- * length of the rows. Small batches read the packed codes directly; for large ones a group of
- * panels is unpacked first, small enough to stay in the second-level cache, and all inputs pass by
- * it. Either way every sum has the order of kernels.h.
+ * A tile is a few panels (16 rows each) by a few inputs; its sums stay in registers for the whole
+ * length of the rows. Small batches read the packed codes directly, one input from several panels
+ * side by side; for large batches a group of panels is unpacked first, small enough to stay in the
+ * second-level cache, and all inputs pass by it. Either way every sum has the order of kernels.h.
  *
  * The including file defines UNPACKED_OFFSET (codes_lanes.h), SIGNED_WIDE (1: c_dot takes codes of
  * 8 bits as u - 128, so that sums start from 0), TILE_PANELS, TILE_INPUTS, DIRECT_INPUTS
- * (of a tile), DIRECT_BATCH and
+ * (of a tile), DIRECT_BATCH, SIDE_BY_SIDE (panels for one input: 1, 2, 4 or 8) and
  *
  *     sums c_dot(sums sum, codes w, words x, bool wide)      sum of each row += 4 products
  */
@@ -18,9 +18,11 @@
 #include "tensor/lanes/codes_lanes.h"
 
 enum {
-    AHEAD = 4096,             /* bytes between what is multiplied and what is asked for */
+    AHEAD = 512,              /* bytes between what is multiplied and what is asked for */
+    AHEAD_ALONE = 4096,       /* the same for one panel */
     GROUP_BYTES = 384 * 1024, /* of unpacked panels */
-    MOST_INPUTS = 8
+    MOST_INPUTS = 8,
+    MOST_PANELS = 8
 };
 
 /* Panels (the first; the next lies `step` bytes behind) by inputs. */
@@ -65,16 +67,16 @@ typedef struct place {
 
 /* acc += run `half` of a piece. */
 INLINE void add_run(int kind, const tile *t, int panels, int inputs, const uint8_t *const x[],
-                    place from, int piece, int half, floats acc[TILE_PANELS][MOST_INPUTS]) {
+                    place from, int piece, int half, floats acc[MOST_PANELS][MOST_INPUTS]) {
     const kind_info info = info_of(kind);
     const int runs = 32 / info.run, count = info.run / 4, pieces = info.columns / 32 / info.parts;
     const run_places at = places_of(t->columns, from.column + piece * 32 + half * 16, info.run);
-    sums dot[TILE_PANELS][MOST_INPUTS];
+    sums dot[MOST_PANELS][MOST_INPUTS];
     UNROLLED for (int b = 0; b < inputs; b++) {
         UNROLLED for (int p = 0; p < panels; p++) dot[p][b] = start_of(info, x[b] + at.start);
     }
     UNROLLED for (int i = 0; i < count; i++) {
-        codes w[TILE_PANELS];
+        codes w[MOST_PANELS];
         UNROLLED for (int p = 0; p < panels; p++) {
             const uint8_t *codes_at = from.codes_at + (size_t)p * t->step;
             w[p] = codes_of(kind, codes_at, from.part, piece, half * count + i);
@@ -96,38 +98,59 @@ INLINE void add_run(int kind, const tile *t, int panels, int inputs, const uint8
     }
 }
 
-/* Ask for what comes AHEAD bytes later: the panel's own, then its scales, then the next panel. */
-INLINE void ask_ahead(const uint8_t *from, int bytes) {
-    UNROLLED for (int i = 0; i < bytes; i += 64)
-        prefetch((const void *)((uintptr_t)from + AHEAD + (uintptr_t)i));
+/* Codes or scales of a tile's panels that are read from memory, and asked for while they are
+ * multiplied. */
+typedef struct coming {
+    const uint8_t *turn; /* of the first panel: from here on, what is ahead is in the next tile */
+    uintptr_t near, far; /* bytes to what is ahead, before and from `turn` on */
+} coming;
+
+/* `bytes` of them begin at `at`. */
+INLINE coming coming_of(const uint8_t *at, size_t bytes, const tile *t, int panels) {
+    const uintptr_t ahead = panels > 1 ? AHEAD : AHEAD_ALONE;
+    const uintptr_t turn = bytes > ahead ? bytes - ahead : 0;
+    return (coming){at + turn, ahead, ahead + (size_t)panels * t->step - bytes};
 }
 
-/* `alone`: a panel from memory, not one of a group; unless the tile says what to ask for, it asks
- * for what is next. */
-INLINE void multiply_tile(int kind, const tile *t, int panels, int inputs, bool alone) {
+/* Ask for the lines that come after the `bytes` at `at` in each panel. */
+INLINE void ask(const coming *c, const uint8_t *at, int bytes, const tile *t, int panels) {
+    const uintptr_t to = (uintptr_t)at + (at < c->turn ? c->near : c->far);
+    UNROLLED for (int p = 0; p < panels; p++) {
+        UNROLLED for (int i = 0; i < bytes; i += 64)
+            __builtin_prefetch((const void *)(to + (size_t)p * t->step + (size_t)i), 0, 2);
+    }
+}
+
+/* `direct`: panels from memory, not of a group; unless the tile says what to ask for, it asks for
+ * what is next. */
+INLINE void multiply_tile(int kind, const tile *t, int panels, int inputs, bool direct) {
     const kind_info info = info_of(kind);
     const int pieces = info.columns / 32 / info.parts, runs = 32 / info.run;
-    const int bytes = info.codes / info.parts;
+    const int bytes = info.codes / info.parts / pieces;
+    const size_t blocks = (size_t)(t->columns / info.columns);
+    const coming next_codes = coming_of(t->codes_at, blocks * (size_t)info.codes, t, panels);
+    const coming next_scales = coming_of(t->scales_at, blocks * (size_t)info.scales, t, panels);
     const uint8_t *x[MOST_INPUTS];
     place at = {t->codes_at, t->scales_at, 0, 0};
     wr_ahead ahead = t->ahead;
-    const bool next = alone && ahead.lines == 0;
-    floats acc[TILE_PANELS][MOST_INPUTS];
+    const bool next = direct && ahead.lines == 0;
+    floats acc[MOST_PANELS][MOST_INPUTS];
     UNROLLED for (int b = 0; b < inputs; b++) {
         x[b] = t->x + (size_t)b * t->x_stride;
         UNROLLED for (int p = 0; p < panels; p++) acc[p][b] = f_zero();
     }
     while (at.column < t->columns) {
         for (at.part = 0; at.part < info.parts; at.part++) {
-            if (next) ask_ahead(at.codes_at + at.part * bytes, bytes);
             UNROLLED for (int piece = 0; piece < pieces; piece++) {
+                const uint8_t *here = at.codes_at + (at.part * pieces + piece) * bytes;
+                if (next) ask(&next_codes, here, bytes, t, panels);
                 UNROLLED for (int half = 0; half < runs; half++)
                     add_run(kind, t, panels, inputs, x, at, piece, half, acc);
             }
             at.column += 32 * pieces;
             wr_ahead_step(&ahead);
         }
-        if (next) ask_ahead(at.scales_at, info.scales);
+        if (next) ask(&next_scales, at.scales_at, info.scales, t, panels);
         at.codes_at += info.codes;
         at.scales_at += info.scales;
     }
@@ -151,7 +174,11 @@ typedef void (*tile_function)(const tile *t);
     static void tile_##name##_##panels##_##inputs(const tile *t) {                                 \
         multiply_tile(KIND, t, panels, inputs, true);                                              \
     }
-#define DIRECT_TILES(NAME) EACH_DIRECT(DIRECT_TILE, WR_##NAME, NAME, 1)
+#define DIRECT_TILES(NAME)                                                                         \
+    EACH_DIRECT(DIRECT_TILE, WR_##NAME, NAME, 1)                                                   \
+    static void side_by_side_##NAME(const tile *t) {                                               \
+        multiply_tile(WR_##NAME, t, SIDE_BY_SIDE(WR_##NAME), 1, true);                             \
+    }
 WR_BYTES_FORMATS(DIRECT_TILES)
 #undef DIRECT_TILES
 
@@ -177,6 +204,8 @@ UNPACKED_TILES(UNPACKED_32_WIDE)
 /* What a format's products are made of. */
 typedef struct format_tiles {
     const tile_function *direct; /* for 1, 2, 4 ... inputs */
+    tile_function side_by_side;  /* one input, several panels */
+    int panels;                  /* how many those are */
     /* NULL: a format whose packed codes are bytes as they are */
     void (*unpack)(const uint8_t *codes_at, const uint8_t *scales_at, int64_t blocks, uint8_t *to);
     const tile_function (*unpacked)[TILE_INPUTS];
@@ -202,15 +231,21 @@ static const tile_function (*unpacked_tiles(int kind))[TILE_INPUTS] {
 static format_tiles tiles_of(wr_format format) {
     if (format == WR_Q8_0) {
         static const tile_function direct[] = {EACH_DIRECT(TILE_NAME, WR_Q8_0, Q8_0, 1)};
-        return (format_tiles){direct, NULL, tiles_WR_Q8_0, 32, 1};
+        return (format_tiles){
+            direct, side_by_side_Q8_0, SIDE_BY_SIDE(WR_Q8_0), NULL, tiles_WR_Q8_0, 32, 1};
     }
     switch (format) {
 #define CASE(NAME)                                                                                 \
     case WR_##NAME: {                                                                              \
         static const tile_function direct[] = {EACH_DIRECT(TILE_NAME, WR_##NAME, NAME, 1)};        \
         const int kind = unpacked_kind(WR_##NAME);                                                 \
-        return (format_tiles){direct, unpack_##NAME, unpacked_tiles(kind),                         \
-                              (size_t)info_of(kind).scales, info_of(WR_##NAME).parts};             \
+        return (format_tiles){direct,                                                              \
+                              side_by_side_##NAME,                                                 \
+                              SIDE_BY_SIDE(WR_##NAME),                                             \
+                              unpack_##NAME,                                                       \
+                              unpacked_tiles(kind),                                                \
+                              (size_t)info_of(kind).scales,                                        \
+                              info_of(WR_##NAME).parts};                                           \
     }
         WR_BYTES_FORMATS(CASE)
 #undef CASE
@@ -243,7 +278,10 @@ static void multiply_directly(const wr_product *job, const wr_panel *m, const fo
     int size = 0; /* 2^size inputs */
     while (2 << size <= DIRECT_INPUTS && 2 << size <= job->batch) size++;
     const int64_t tiles = (job->batch + (1 << size) - 1) >> size, steps = m->blocks * f->parts;
-    for (int64_t panel = job->panel_begin; panel < job->panel_end; panel++) {
+    const int64_t together = job->batch == 1 && job->w->panels != NULL ? f->panels : 1;
+    int64_t count = 1;
+    for (int64_t panel = job->panel_begin; panel < job->panel_end; panel += count) {
+        count = job->panel_end - panel >= together ? together : 1;
         const uint8_t *packed = wr_product_panel(job, m, panel);
         const uint8_t *behind = tiles > 1 ? wr_product_behind(job, m, panel, 1) : NULL;
         wr_ahead ahead = wr_ahead_of(behind, m->bytes, tiles * steps);
@@ -252,8 +290,12 @@ static void multiply_directly(const wr_product *job, const wr_panel *m, const fo
             tile t = tile_at(job, panel, b < last ? b : last);
             t.codes_at = packed;
             t.scales_at = packed + m->scales;
+            t.step = m->bytes;
             t.ahead = ahead;
-            f->direct[size](&t);
+            if (count > 1)
+                f->side_by_side(&t);
+            else
+                f->direct[size](&t);
             ahead.at += ahead.lines * steps * 64;
         }
     }

@@ -6,19 +6,17 @@
  * GFLOP/s of the best of several calls: on a shared machine the others' noise only adds. Operands
  * are float32 in memory, as training has them. OpenBLAS computes in the calling thread alone.
  */
+#include <cblas.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
 
-#ifdef WITH_OPENBLAS
-#include <cblas.h>
-#endif
-
 #include "base/allocate.h"
 #include "base/clock.h"
 #include "base/random.h"
 #include "train/products.h"
+#include "train/products_inside.h"
 
 typedef struct operands {
     int64_t n, rows, columns;
@@ -31,7 +29,6 @@ typedef struct operands {
 
 enum { FORWARD, INPUTS, WEIGHTS, PREPARE, PRODUCTS };
 
-#ifdef WITH_OPENBLAS
 static void by_blas(const operands *o, int which) {
     const int n = (int)o->n, rows = (int)o->rows, columns = (int)o->columns;
     if (which == FORWARD)
@@ -44,10 +41,6 @@ static void by_blas(const operands *o, int which) {
         cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, rows, columns, n, 1, o->dy, rows, o->x,
                     columns, 1, o->dw, columns);
 }
-
-#else
-static void by_blas(const operands *o, int which) { (void)o, (void)which; }
-#endif
 
 static void call(operands *o, int which) {
     if (o->table == NULL) {
@@ -114,9 +107,6 @@ static void measure(operands *o, const wr_products *table) {
     printf("\n");
 }
 
-static const char *const tables[] = {"float32", "bfloat16"};
-enum { TABLES = sizeof tables / sizeof tables[0] };
-
 static const int64_t shapes[][2] = {
     {128, 128}, {352, 128},  {192, 192}, {512, 192},  {320, 320},  {64, 320},    {864, 320},
     {320, 864}, {4096, 320}, {512, 512}, {2048, 512}, {512, 2048}, {2048, 2048}, {32768, 512},
@@ -142,13 +132,8 @@ int main(int argc, char **argv) {
         o.dx = random_matrix(o.n, o.columns);
         o.dw = random_matrix(o.rows, o.columns);
         printf("%d x %d\n", (int)o.rows, (int)o.columns);
-#ifdef WITH_OPENBLAS
         measure(&o, NULL);
-#endif
-        for (int t = 0; t < TABLES; t++) {
-            const wr_products *table = wr_products_find(tables[t], NULL);
-            if (table != NULL) measure(&o, table);
-        }
+        if (wr_products_bf16.runs_here()) measure(&o, &wr_products_bf16);
         float *all[] = {o.x, o.dy, o.w, o.y, o.dx, o.dw};
         for (int k = 0; k < 6; k++) free(all[k]);
     }

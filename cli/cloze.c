@@ -107,24 +107,24 @@ static weir_status print_words(const cloze_session *session, weir_error *error) 
            word_count(result->asked, asked), word_count(result->endings, endings),
            session->options.choices, result->tokens);
     printf("right   %6.1f%%  (95%%: %.1f ... %.1f)\nchance  %6.1f%%\n"
-           "the right word's surprise: %.3f nats\n",
+           "surprise of the right word %.3f nats, of a token of the passages %.4f\n",
            100.0 * (double)result->right / (double)result->asked, 100 * result->low,
-           100 * result->high, 100.0 / session->options.choices, result->nll);
+           100 * result->high, 100.0 / session->options.choices, result->nll, result->passage_nll);
     return output_flush(error);
 }
 
 static weir_status print_json(const cloze_session *session, const char *model,
                               const weir_error *failed, weir_error *error) {
     const weir_cloze_result *result = &session->result;
-    json_t *object =
-        json_pack("{s:o,s:i,s:b,s:I,s:I,s:I,s:o,s:o,s:o,s:f,s:o,s:o,s:f}", "model",
-                  json_word(model), "choices", session->options.choices, "bos",
-                  !session->options.without_bos, "sentences", (json_int_t)result->endings,
-                  "questions", (json_int_t)result->asked, "correct", (json_int_t)result->right,
-                  "accuracy", json_number((double)result->right / (double)result->asked), "low",
-                  json_number(result->low), "high", json_number(result->high), "chance",
-                  1.0 / session->options.choices, "nll", json_number(result->nll), "passage_tokens",
-                  json_number(result->tokens), "seconds", result->seconds);
+    json_t *object = json_pack(
+        "{s:o,s:i,s:b,s:I,s:I,s:I,s:o,s:o,s:o,s:f,s:o,s:o,s:o,s:f}", "model", json_word(model),
+        "choices", session->options.choices, "bos", !session->options.without_bos, "sentences",
+        (json_int_t)result->endings, "questions", (json_int_t)result->asked, "correct",
+        (json_int_t)result->right, "accuracy",
+        json_number((double)result->right / (double)result->asked), "low", json_number(result->low),
+        "high", json_number(result->high), "chance", 1.0 / session->options.choices, "nll",
+        json_number(result->nll), "passage_nll", json_number(result->passage_nll), "passage_tokens",
+        json_number(result->tokens), "seconds", result->seconds);
     return output_json_beside(object, failed, error);
 }
 

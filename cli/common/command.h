@@ -36,6 +36,7 @@ extern const cli_command chat_command;
 extern const cli_command eval_command;
 extern const cli_command streameval_command;
 extern const cli_command cloze_command;
+extern const cli_command plot_command;
 extern const cli_command probe_command;
 extern const cli_command bench_command;
 extern const cli_command train_command;

@@ -43,10 +43,11 @@ WEIR_API weir_cloze_options weir_cloze_options_default(void);
 typedef struct weir_cloze_result {
     int64_t asked;
     int64_t right;
-    int64_t endings;  /* of sentences that could be asked about */
-    double low, high; /* Wilson's 95% interval of right / asked */
-    double nll;       /* mean negative log-likelihood of the right word, nats */
-    double tokens;    /* mean tokens of a passage */
+    int64_t endings;    /* of sentences that could be asked about */
+    double low, high;   /* Wilson's 95% interval of right / asked */
+    double nll;         /* mean negative log-likelihood of the right word, nats */
+    double passage_nll; /* the same of the passages' own tokens, all but their first */
+    double tokens;      /* mean tokens of a passage */
     double seconds;
 } weir_cloze_result;
 

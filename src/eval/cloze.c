@@ -41,8 +41,10 @@ typedef struct cloze {
     size_t passage_room;
     int32_t *tokens[WEIR_CLOZE_MAX_CHOICES]; /* [passage_room] each */
     int64_t lengths[WEIR_CLOZE_MAX_CHOICES];
-    double nll;      /* sum over right words */
-    double passages; /* sum of tokens */
+    double nll;         /* sum over right words */
+    double passages;    /* sum of tokens */
+    double passage_nll; /* sum over tokens of passages */
+    int64_t passage_scored;
 } cloze;
 
 weir_cloze_options weir_cloze_options_default(void) {
@@ -201,24 +203,6 @@ static weir_status choose_words(const cloze *run, int64_t q, int64_t *words, wei
 
 /* ---- asking ---------------------------------------------------------------------------------- */
 
-typedef struct scoring {
-    const cloze *run;
-    const int32_t *next; /* the token that follows the one fed */
-    int64_t left;        /* of them */
-    double nll;
-} scoring;
-
-static weir_status score(void *context, int64_t index, const float *logits, int32_t n_vocab) {
-    scoring *at = context;
-    (void)index;
-    (void)n_vocab;
-    if (at->left > 0) {
-        at->nll += weir_model_nll(at->run->model, logits, *at->next++);
-        at->left--;
-    }
-    return WEIR_OK;
-}
-
 /* Tokens that all choices begin with, but for the last one of the shortest: something is scored. */
 static int64_t common_prefix(const cloze *run) {
     int64_t same = run->lengths[0] - 1;
@@ -240,6 +224,24 @@ static int64_t longest(const cloze *run) {
     return most;
 }
 
+typedef struct scoring {
+    const cloze *run;
+    const int32_t *next; /* the token that follows the one fed */
+    int64_t left;        /* of them */
+    double nll;
+} scoring;
+
+static weir_status score(void *context, int64_t index, const float *logits, int32_t n_vocab) {
+    scoring *at = context;
+    (void)index;
+    (void)n_vocab;
+    if (at->left > 0) {
+        at->nll += weir_model_nll(at->run->model, logits, *at->next++);
+        at->left--;
+    }
+    return WEIR_OK;
+}
+
 /* Feed the passage: BOS where there is one, then what of the common tokens fits. `*from` is the
  * first token of a choice that is not fed: the last common one is fed with each choice, for its
  * logits. */
@@ -259,8 +261,12 @@ static weir_status feed_passage(cloze *run, int64_t *from, weir_error *error) {
         status = weir_stream_feed_tokens(run->stream, run->tokens[0], 1, error);
     }
     int64_t begin = bos + skipped, end = same - 1;
+    scoring at = {run, run->tokens[0] + begin + 1, end - begin - 1, 0};
     if (status == WEIR_OK && end > begin) {
-        status = weir_stream_feed_tokens(run->stream, run->tokens[0] + begin, end - begin, error);
+        status = weir_stream_feed_scored(run->stream, run->tokens[0] + begin, end - begin, score,
+                                         &at, error);
+        run->passage_nll += at.nll;
+        run->passage_scored += end - begin - 1;
     }
     run->passages += (double)(longest(run) - skipped);
     *from = end;
@@ -370,6 +376,8 @@ static void finish(cloze *run, double seconds) {
     out->endings = run->count;
     out->seconds = seconds;
     out->nll = out->asked > 0 ? run->nll / (double)out->asked : (double)NAN;
+    out->passage_nll =
+        run->passage_scored > 0 ? run->passage_nll / (double)run->passage_scored : (double)NAN;
     out->tokens = out->asked > 0 ? run->passages / (double)out->asked : (double)NAN;
     weir_streameval_interval((weir_streameval_score){.asked = out->asked, .right = out->right},
                              &out->low, &out->high);

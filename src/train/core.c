@@ -30,7 +30,9 @@ static void lay_out_layer(wr_core *core, wr_core_layer *layer, wr_arena *arena) 
     layer->attended = take(arena, n, shape->width);
     layer->l = take(arena, n, shape->heads);
     layer->mixed = take(arena, n, shape->width);
-    layer->gated = take(arena, n, layer->gates.rows);
+    layer->gated = core->feed == NULL
+                       ? (void *)take(arena, n, layer->gates.rows)
+                       : wr_arena_take(arena, core->feed->kept_size(n, shape->feed_forward), 1);
     layer->r[0] = take(arena, n, 1);
     layer->r[1] = take(arena, n, 1);
 }
@@ -75,7 +77,7 @@ static void lay_out(wr_core *core, wr_arena *arena) {
     core->normed = take(arena, n, width);
     core->change = take(arena, n, width);
     core->gradient = take(arena, n, width);
-    core->hidden = take(arena, n, shape->feed_forward);
+    if (core->feed == NULL) core->hidden = take(arena, n, shape->feed_forward);
     core->sink_gradients = take(arena, core->samples, shape->heads);
     core->logits = take(arena, core->chunk, shape->vocabulary);
     core->nll = take(arena, n, 1);
@@ -85,6 +87,9 @@ static void lay_out(wr_core *core, wr_arena *arena) {
     core->sums = wr_arena_take(arena, core->numbers / WR_UPDATE_BLOCK + 1, sizeof(double));
     core->attention_scratch = take(arena, threads, core->attention_size);
     core->product_scratch = wr_arena_take(arena, scratch_of_products(core), 1);
+    if (core->feed != NULL)
+        core->feed_scratch = wr_arena_take(
+            arena, core->feed->scratch_size(n, width, shape->feed_forward, threads), 1);
 }
 
 /* ---- creation -------------------------------------------------------------------------------- */
@@ -138,6 +143,9 @@ static void describe(wr_core *core, const wr_core_options *options, wr_core_laye
         core->products->attention != NULL ? core->products->attention : &core->kernels->attention;
     core->attention_size = core->attention->scratch(shape->context, core->head_dim);
     for (int64_t i = 0; i < shape->layers; i++) describe_layer(core, i);
+    if (core->products->feed != NULL && core->products->feed->fits(shape->feed_forward) &&
+        core->layers[0].gates.count == 1)
+        core->feed = core->products->feed;
     wr_parameters_get(shape, tensor_number(shape, "output_norm.weight"), &parameter);
     core->output_norm = parameter.offset;
     wr_linear_init(&core->head, shape, shape->tied ? 0 : tensor_number(shape, "output.weight"), 1);

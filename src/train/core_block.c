@@ -111,8 +111,45 @@ static wr_swiglu_job swiglu_job(wr_core *core, wr_core_layer *layer, int64_t n) 
                            .hidden = core->hidden};
 }
 
-/* From `normed` to `change`. */
+/* The same for what has the block as a whole. */
+static wr_feed feed_of(wr_core *core, wr_core_layer *layer, int64_t n) {
+    const real *gain = core->parameters + layer->feed_norm;
+    return (wr_feed){.n = n,
+                     .width = core->shape.width,
+                     .hidden = core->shape.feed_forward,
+                     .gates = &layer->gates.weight[0],
+                     .down = &layer->down.weight[0],
+                     .run_norm = core->kernels->norm,
+                     .run_norm_back = core->kernels->norm_back,
+                     .norm = {.width = core->shape.width,
+                              .epsilon = (real)core->shape.norm_epsilon,
+                              .x = layer->x,
+                              .added = core->change,
+                              .sum = layer->mixed,
+                              .gain = gain,
+                              .r = layer->r[1]},
+                     .norm_back = {.width = core->shape.width,
+                                   .rows = n,
+                                   .x = layer->mixed,
+                                   .gain = gain,
+                                   .r = layer->r[1],
+                                   .dx = core->gradient,
+                                   .partial = core->gain_partial},
+                     .kept = layer->gated,
+                     .out = core->change,
+                     .dgates = core->gradients + layer->gates.offset[0],
+                     .ddown = core->gradients + layer->down.offset[0],
+                     .scratch = core->feed_scratch};
+}
+
+/* `mixed` and its norm; from there to `change`. */
 static void feed_forward(wr_core *core, wr_core_layer *layer, int64_t n) {
+    if (core->feed != NULL) {
+        const wr_feed feed = feed_of(core, layer, n);
+        core->feed->forward(core->threads, &feed);
+        return;
+    }
+    norm_into(core, layer->x, layer->mixed, core->change, layer->feed_norm, layer->r[1], n);
     wr_linear_forward(&layer->gates, core, core->normed, layer->gated, n);
     wr_swiglu_job job = swiglu_job(core, layer, n);
     wr_core_run(core, n, ROW_GRAIN, core->kernels->swiglu, &job);
@@ -120,6 +157,12 @@ static void feed_forward(wr_core *core, wr_core_layer *layer, int64_t n) {
 }
 
 static void feed_backward(wr_core *core, wr_core_layer *layer, int64_t n) {
+    if (core->feed != NULL) {
+        const wr_feed feed = feed_of(core, layer, n);
+        core->feed->backward(core->threads, &feed);
+        wr_core_add_gain(core, layer->feed_norm, n);
+        return;
+    }
     /* dhidden = dx W_down; then dgate and dup, and hidden again; dW_down += dx^T hidden */
     wr_linear_inputs(&layer->down, core, core->gradient, core->hidden, n);
     wr_swiglu_job job = swiglu_job(core, layer, n);
@@ -153,9 +196,8 @@ void wr_core_forward(wr_core *core, int64_t samples) {
         wr_core_layer *layer = &core->layers[i];
         norm_into(core, x, layer->x, added, layer->attention_norm, layer->r[0], n);
         attention_forward(core, layer, samples);
-        added = core->change;
-        norm_into(core, layer->x, layer->mixed, added, layer->feed_norm, layer->r[1], n);
         feed_forward(core, layer, n);
+        added = core->change;
         x = layer->mixed;
     }
     norm_into(core, x, core->stream, added, core->output_norm, core->stream_r, n);

@@ -15,6 +15,7 @@
 
 #include "base/arena.h"
 #include "train/core.h"
+#include "train/feed.h"
 #include "train/train_kernels.h"
 
 enum { WR_LINEAR_MAX = 3 };
@@ -50,7 +51,7 @@ typedef struct wr_core_layer {
     real *attended;  /* [n, width] */
     real *l;         /* [n, heads] log-sum-exps */
     real *mixed;     /* [n, width] the stream after attention */
-    real *gated;     /* gate, up */
+    void *gated;     /* gate, up; or what core.feed keeps */
     real *r[2];      /* [n] of the two norms */
 } wr_core_layer;
 
@@ -62,6 +63,7 @@ struct wr_core {
     const wr_products *products;
     const wr_train_kernels *kernels;
     const wr_attention_kernels *attention;
+    const wr_feed_kernels *feed; /* or NULL */
     wr_threads *threads;
     wr_arena arena;
 
@@ -90,7 +92,7 @@ struct wr_core {
     double *sums;            /* [blocks of numbers] */
     real *attention_scratch; /* [threads, attention_size] */
     int64_t attention_size;
-    void *product_scratch;
+    void *product_scratch, *feed_scratch;
 };
 
 /* Run a kernel over items. */
@@ -123,8 +125,9 @@ int64_t wr_core_chunk(const weir_train_shape *shape, int64_t rows);
 /* Head and cross entropy: nll of every row; with `gradients` also `gradient`, that of `stream`. */
 void wr_core_loss(wr_core *core, int64_t samples, bool gradients);
 
-/* Adds the sums of blocks, in order, to a norm's gradient. */
+/* A norm backward; and the sums of its blocks, added in order to the gain's gradient. */
 void wr_core_norm_back(wr_core *core, wr_norm_back *job, size_t gain, int64_t n);
+void wr_core_add_gain(wr_core *core, size_t gain, int64_t n);
 
 /* ---- core_report.c --------------------------------------------------------------------------- */
 

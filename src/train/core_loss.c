@@ -12,8 +12,13 @@ int64_t wr_core_chunk(const weir_train_shape *shape, int64_t rows) {
 }
 
 void wr_core_norm_back(wr_core *core, wr_norm_back *job, size_t gain, int64_t n) {
-    const int64_t blocks = (n + WR_NORM_BLOCK - 1) / WR_NORM_BLOCK, width = core->shape.width;
+    const int64_t blocks = (n + WR_NORM_BLOCK - 1) / WR_NORM_BLOCK;
     wr_core_run(core, blocks, 1, core->kernels->norm_back, job);
+    wr_core_add_gain(core, gain, n);
+}
+
+void wr_core_add_gain(wr_core *core, size_t gain, int64_t n) {
+    const int64_t blocks = (n + WR_NORM_BLOCK - 1) / WR_NORM_BLOCK, width = core->shape.width;
     real *gradient = core->gradients + gain;
     for (int64_t block = 0; block < blocks; block++) {
         const real *partial = core->gain_partial + block * width;

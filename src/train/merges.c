@@ -1,17 +1,14 @@
 /* Byte-pair encoding over counted words: see merges.h. */
 #include "train/merges.h"
 
-#include <assert.h>
 #include <string.h>
 
-#include "text/utf8.h"
 #include "train/scripts.h"
 
 #define NONE UINT32_MAX
 #define PIECE_CHARACTERS 16
 #define PIECE_BYTES (4 * PIECE_CHARACTERS)
 #define BLOCK_WORDS 14
-#define CODES 0x110000
 
 /* A character or a merge. */
 typedef struct symbol {
@@ -96,28 +93,6 @@ wr_string wr_merges_piece(const wr_merges *merges, size_t i) {
 }
 
 /* ---- characters ------------------------------------------------------------------------------ */
-
-size_t wr_character_write(uint32_t code, char *out) {
-    if (code < 0x80) {
-        out[0] = (char)code;
-        return 1;
-    }
-    size_t size = code < 0x800 ? 2 : code < 0x10000 ? 3 : 4;
-    for (size_t i = size; i-- > 1; code >>= 6) out[i] = (char)(0x80 | (code & 0x3F));
-    out[0] = (char)((0xF00 >> size & 0xFF) | code);
-    return size;
-}
-
-uint32_t wr_character_read(const char *text, size_t left, size_t *size) {
-    const uint8_t *bytes = (const uint8_t *)text;
-    int length = wr_utf8_length(bytes, left);
-    assert(length > 0 && "texts are checked");
-    *size = (size_t)length;
-    if (length == 1) return bytes[0] == ' ' ? WR_SPACE_MARK : bytes[0];
-    uint32_t code = bytes[0] & (0x7Fu >> length);
-    for (int i = 1; i < length; i++) code = code << 6 | (bytes[i] & 0x3Fu);
-    return code;
-}
 
 static bool is_digit(uint32_t code) {
     return (code >= '0' && code <= '9') || (code >= 0xFF10 && code <= 0xFF19);
@@ -432,7 +407,7 @@ static void write_run(wr_merges *m, uint32_t word, const wr_word *from, const ui
 
 static bool fill(wr_merges *m, const wr_words *words, const wr_character *characters,
                  size_t count) {
-    uint32_t *ids = wr_allocate_array(m->allocator, CODES, sizeof *ids);
+    uint32_t *ids = wr_allocate_array(m->allocator, WR_CHARACTERS, sizeof *ids);
     m->run_count = wr_words_count(words);
     for (size_t i = 0; i < m->run_count; i++)
         m->symbol_count += characters_in(wr_words_at(words, i));
@@ -450,7 +425,7 @@ static bool fill(wr_merges *m, const wr_words *words, const wr_character *charac
         write_run(m, i, word, ids);
         at += m->runs[i].size;
     }
-    wr_release(m->allocator, ids, CODES * sizeof *ids);
+    wr_release(m->allocator, ids, WR_CHARACTERS * sizeof *ids);
     return enough;
 }
 

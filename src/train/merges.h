@@ -16,15 +16,10 @@
 #ifndef WR_MERGES_H
 #define WR_MERGES_H
 
+#include "train/characters.h"
 #include "train/words.h"
 
 typedef struct wr_merges wr_merges;
-
-/* A character that is a piece, by its code point; spaces are U+2581. */
-typedef struct wr_character {
-    uint32_t code;
-    int64_t count; /* in the texts */
-} wr_character;
 
 /* Other characters of the words stand in the way of every pair. */
 weir_status wr_merges_create(const wr_words *words, const wr_character *characters, size_t count,
@@ -37,12 +32,5 @@ weir_status wr_merges_next(wr_merges *merges, bool *found, weir_error *error);
 /* Piece i, in the order of their merging; before them the characters as they were given. */
 wr_string wr_merges_piece(const wr_merges *merges, size_t i);
 size_t wr_merges_count(const wr_merges *merges); /* characters included */
-
-/* What the text has as a piece: U+2581 for a space. Returns its bytes, at most 4. */
-size_t wr_character_write(uint32_t code, char *out);
-/* The character that begins at `text`, a space as U+2581; *size gets its bytes. */
-uint32_t wr_character_read(const char *text, size_t left, size_t *size);
-
-#define WR_SPACE_MARK 0x2581
 
 #endif

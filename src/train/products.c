@@ -6,11 +6,11 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "train/products_tables.h"
+#include "train/products_inside.h"
 
-/* Fastest first. To add one: its table, its line here and in products_tables.h. */
+/* Fastest first. To add one: its table, its line here and in products_inside.h. */
 static const wr_products *const tables[] = {
-#ifndef WR_TRAIN_DOUBLE
+#if defined(WR_X86_KERNELS) && !defined(WR_TRAIN_DOUBLE)
     &wr_products_bf16,
 #endif
     &wr_products_float32,

@@ -12,7 +12,7 @@
  */
 #include <string.h>
 
-#include "train/products_tables.h"
+#include "train/products_inside.h"
 #include "train/train_kernels.h"
 
 enum {

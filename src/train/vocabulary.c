@@ -10,7 +10,6 @@
 #include "train/documents.h"
 #include "train/merges.h"
 
-#define CODES 0x110000
 #define MAX_PIECES (1 << 20)
 
 enum { UNKNOWN, BOS, EOS, FIRST_BYTE, FIRST_MERGE = FIRST_BYTE + 256 };
@@ -153,10 +152,10 @@ static bool sort(training *t, wr_character *list, size_t count, wr_order_less le
 /* The most frequent characters until they are the share of the texts that is wanted, compared as
  * SentencePiece compares it: in single precision. */
 static weir_status choose_characters(training *t) {
-    t->counts = wr_allocate_array(t->allocator, CODES, sizeof *t->counts);
+    t->counts = wr_allocate_array(t->allocator, WR_CHARACTERS, sizeof *t->counts);
     if (!t->counts) return no_memory(t->error);
     int64_t all = count_characters(t), covered = 0;
-    for (uint32_t code = 0; code < CODES; code++) {
+    for (uint32_t code = 0; code < WR_CHARACTERS; code++) {
         wr_character c = {code, t->counts[code]};
         if (c.count > 0) wr_write_bytes(&t->characters, &c, sizeof c);
     }
@@ -272,7 +271,7 @@ static void release(training *t) {
     wr_gguf_writer_close(t->writer);
     wr_merges_destroy(t->merges);
     wr_words_deinit(&t->words);
-    wr_release(t->allocator, t->counts, CODES * sizeof *t->counts);
+    wr_release(t->allocator, t->counts, WR_CHARACTERS * sizeof *t->counts);
     wr_writer_release(&t->characters);
     for (int32_t i = 0; t->maps && i < t->options->count; i++) wr_map_close(&t->maps[i]);
     wr_release(t->allocator, t->maps, (size_t)t->options->count * sizeof *t->maps);

@@ -9,7 +9,7 @@ prose=$WEIR_ROOT/models/prose.txt
 ok 'nothing on stderr' test ! -s "$dir/err"
 equal 'questions' "$(json "$dir/a" questions)" 60
 equal 'choices' "$(json "$dir/a" choices)" 10
-for field in model bos sentences correct accuracy low high chance nll passage_tokens seconds; do
+for field in model bos sentences correct accuracy low high chance nll passage_nll passage_tokens seconds; do
   json "$dir/a" "$field" >/dev/null
 done
 # 60 questions: chance is 6, and 14 right would come by chance once in a thousand

@@ -16,7 +16,7 @@
 
 enum {
     SIDE = 16,
-    ASKED_BYTES = 32768, /* larger pairs of panels would push each other out */
+    NEAR_BYTES = 768 * 1024, /* of right panels in the second cache */
 };
 
 /* ---- making tiles ---------------------------------------------------------------------------- */
@@ -68,17 +68,20 @@ INLINE void pack_tile(const bool pairs, const bool turn, const wr_tiles_source *
     UNROLLED_16 for (int i = 0; i < LANES; i++) v_store(to + i * 64, tile[i]);
 }
 
+INLINE int64_t whole_tiles(int64_t k) { return (k + WR_TILE_SIDE - 1) / WR_TILE_SIDE; }
+
 /* Either way along the rows of `a`, as memory likes to be read. */
 INLINE void pack(const bool pairs, const bool turn, const wr_tiles_source *s, int64_t begin,
                  int64_t end, void *out) {
     const int64_t k = pairs ? s->rows : s->columns;
-    const int64_t tiles = (k + WR_TILE_SIDE - 1) / WR_TILE_SIDE;
+    const int64_t tiles = whole_tiles(k);
     const int64_t panels = end - begin;
+    const size_t room = (size_t)whole_tiles(s->room > 0 ? s->room : k) * WR_TILE_BYTES;
     for (int64_t i = 0; i < panels * tiles; i++) {
         const int64_t panel = begin + (pairs ? i % panels : i / tiles);
         const int64_t t = pairs ? i / panels : i % tiles;
         pack_tile(pairs, turn, s, panel, t,
-                  (uint8_t *)out + (size_t)(panel * tiles + t) * WR_TILE_BYTES);
+                  (uint8_t *)out + (size_t)panel * room + (size_t)t * WR_TILE_BYTES);
     }
 }
 
@@ -173,38 +176,45 @@ static void multiply_edge(block b, int64_t rows, int64_t columns) {
             c[(size_t)i * stride + (size_t)j] = near[i * WR_TILE_SIDE + j];
 }
 
-static size_t panel_bytes(int64_t k) {
-    return (size_t)((k + WR_TILE_SIDE - 1) / WR_TILE_SIDE) * WR_TILE_BYTES;
+static size_t panel_bytes(int64_t k) { return (size_t)whole_tiles(k) * WR_TILE_BYTES; }
+
+/* Ask for the sums of a block, which will be written. */
+INLINE void ask(const float *c, int64_t stride) {
+    for (int i = 0; i < WR_TILE_SIDE; i++) {
+        __builtin_prefetch(c + i * stride, 1, 3);
+        __builtin_prefetch(c + i * stride + SIDE, 1, 3);
+    }
 }
 
-/* Ask for part `i` of `parts` of a pair of panels. */
-INLINE void ask(const uint8_t *pair, size_t bytes, int64_t i, int64_t parts) {
-    const size_t lines = bytes / 64, from = lines * (size_t)i / (size_t)parts;
-    const size_t to = lines * (size_t)(i + 1) / (size_t)parts;
-    for (size_t line = from; line < to; line++) prefetch(pair + line * 64);
+/* Columns [first, last) of c: a pair of left panels stays in the first cache while the right ones
+ * pass, again and again from the second. */
+static void multiply_columns(const wr_tiles_product *p, block b, int64_t first, int64_t last) {
+    for (int64_t i = 0; i < p->m; i += WR_TILE_SIDE) {
+        const int64_t rows = p->m - i;
+        b.left = (const uint8_t *)p->left + (size_t)(i / SIDE) * b.left_step;
+        for (int64_t j = first; j < last; j += WR_TILE_SIDE) {
+            const int64_t columns = p->n - j;
+            b.right = (const uint8_t *)p->right + (size_t)(j / SIDE) * b.right_step;
+            b.c = p->c + i * p->stride + j;
+            if (rows >= WR_TILE_SIDE && columns >= WR_TILE_SIDE) {
+                if (columns >= 2 * WR_TILE_SIDE) ask(b.c + WR_TILE_SIDE, p->stride);
+                multiply_block(&b);
+            } else {
+                multiply_edge(b, rows < WR_TILE_SIDE ? rows : WR_TILE_SIDE,
+                              columns < WR_TILE_SIDE ? columns : WR_TILE_SIDE);
+            }
+        }
+    }
 }
 
-/* A pair of right panels stays near while all of the left ones pass, which ask for the next. */
 void wr_tiles_multiply(const wr_tiles_product *p) {
     block b = {.left_step = panel_bytes(p->left_room > 0 ? p->left_room : p->k),
                .right_step = panel_bytes(p->right_room > 0 ? p->right_room : p->k),
-               .tiles = (p->k + WR_TILE_SIDE - 1) / WR_TILE_SIDE,
+               .tiles = whole_tiles(p->k),
                .stride = (size_t)p->stride * sizeof(float),
                .add = p->add};
-    const int64_t parts = (p->m + WR_TILE_SIDE - 1) / WR_TILE_SIDE;
-    for (int64_t j = 0; j < p->n; j += WR_TILE_SIDE) {
-        b.right = (const uint8_t *)p->right + (size_t)(j / SIDE) * b.right_step;
-        for (int64_t i = 0; i < p->m; i += WR_TILE_SIDE) {
-            b.left = (const uint8_t *)p->left + (size_t)(i / SIDE) * b.left_step;
-            b.c = p->c + i * p->stride + j;
-            if (j + WR_TILE_SIDE < p->n && 2 * b.right_step <= ASKED_BYTES)
-                ask(b.right + 2 * b.right_step, 2 * b.right_step, i / WR_TILE_SIDE, parts);
-            const int64_t rows = p->m - i, columns = p->n - j;
-            if (rows >= WR_TILE_SIDE && columns >= WR_TILE_SIDE)
-                multiply_block(&b);
-            else
-                multiply_edge(b, rows < WR_TILE_SIDE ? rows : WR_TILE_SIDE,
-                              columns < WR_TILE_SIDE ? columns : WR_TILE_SIDE);
-        }
-    }
+    const int64_t pairs = NEAR_BYTES / (int64_t)(2 * b.right_step);
+    const int64_t near = (pairs > 1 ? pairs : 1) * WR_TILE_SIDE;
+    for (int64_t first = 0; first < p->n; first += near)
+        multiply_columns(p, b, first, first + near < p->n ? first + near : p->n);
 }

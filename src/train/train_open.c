@@ -23,13 +23,17 @@ static weir_status folder_failed(const wr_trainer *trainer, weir_error *error) {
                           trainer->folder, strerror(errno));
 }
 
-/* What a process that was killed while writing a checkpoint has left. */
+static bool is_part(const char *name) {
+    size_t length = strlen(name);
+    return (strncmp(name, "checkpoint.", 11) == 0 || strncmp(name, "vocabulary.", 11) == 0) &&
+           strcmp(name + length - 5, ".part") == 0;
+}
+
+/* What a process that was killed while writing has left. */
 static void remove_parts(const wr_trainer *trainer) {
     DIR *folder = opendir(trainer->folder);
     for (struct dirent *entry; folder != NULL && (entry = readdir(folder)) != NULL;) {
-        size_t length = strlen(entry->d_name);
-        if (strncmp(entry->d_name, "checkpoint.", 11) == 0 && length > 5 &&
-            strcmp(entry->d_name + length - 5, ".part") == 0) {
+        if (is_part(entry->d_name)) {
             unlinkat(dirfd(folder), entry->d_name, 0);
         }
     }

@@ -91,6 +91,22 @@ equal 'from there' "$(json "$dir/out" begun_at)" "$stopped"
 equal 'time is up' "$(json "$dir/out" finished)" false
 ok 'there is a model' test -s "$dir/stopped.gguf"
 
+# Under nohup the terminal may go; SIGTERM ends it like Ctrl-C.
+(trap '' HUP && exec "$weir" train --layers 2 --width 32 --heads 2 --kv-heads 1 --feed-forward 48 \
+  --context 32 --batch 4 --threads 1 --vocabulary 300 --data "$text" --out "$dir/nohup.gguf" \
+  --steps 100000 --probe 0 >"$dir/out" 2>"$dir/err") &
+child=$!
+wait_for 'some steps' grep -qs '^20,' "$dir/nohup.run/log.csv"
+kill -HUP "$child"
+lines=$(wc -l <"$dir/nohup.run/log.csv")
+more_lines() { [ "$(wc -l <"$dir/nohup.run/log.csv")" -gt $((lines + 20)) ]; }
+wait_for 'more steps' more_lines
+kill -TERM "$child"
+got=0
+wait "$child" || got=$?
+equal 'ended' "$got" 130
+ok 'says how to go on' grep -q 'the same command goes on there' "$dir/err"
+
 # Minutes alone decide the steps.
 ok 'minutes' tiny --out "$dir/minutes.gguf" --minutes 0.01 --json
 ok 'some steps' test "$(json "$dir/out" steps)" -ge 1

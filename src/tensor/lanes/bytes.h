@@ -40,7 +40,8 @@ static inline const uint8_t *wr_product_behind(const wr_product *job, const wr_p
     return (const uint8_t *)job->w->panels + (size_t)(first + count) * m->bytes;
 }
 
-void wr_avx2_prepare_bytes(const float *x, int64_t columns, void *out);
+/* Bytes or blocks. */
+void wr_avx2_prepare_bytes(wr_input input, const float *x, int64_t columns, void *out);
 
 void wr_avx2_bytes_product(const wr_product *job);
 void wr_avx512_bytes_product(const wr_product *job);

@@ -60,7 +60,7 @@ typedef struct block {
 INLINE void scale_run(const block *b, int inputs, int64_t j, int tile, floats acc[INPUTS]) {
     const int32_t *from = b->sums + tile * SUMS;
     const float *a = b->a + j * INPUTS;
-    const scales s = scales_of(UNPACKED_32, b->scales_at + 64 * j, 0);
+    const scales s = scales_of(UNPACKED_32, b->scales_at + 64 * j);
     UNROLLED_16 for (int i = 0; i < inputs; i++) acc[i] =
         f_fma(f_of_sums(c_load(from + 16 * i)), f_mul(s.s, f_all(a + i)), acc[i]);
 }

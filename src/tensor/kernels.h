@@ -109,10 +109,11 @@ static inline wr_blocks wr_blocks_of(const void *row, int64_t columns) {
  * With blocks of 256 columns, whose runs of 32 (16 for Q2_K, Q3_K, Q6_K) have whole numbers for
  * scale and minimum, s and m, and the block a factor for each, d and dmin, for each block
  *
- *     acc = fma((float)(sum over the runs of s * (sum of w * q)), d * a, acc)
- *     acc = fma((float)(sum over the runs of m * (sum of q)), -dmin * a, acc)     if it has minima
+ *     value = d * (float)(sum over the runs of s * (sum of w * q))
+ *     value = fma(-dmin, (float)(sum over the runs of m * (sum of q)), value)     if it has minima
+ *     acc = fma(value, a, acc)
  *
- * with one rounding in each of s * a, (float) and fma: the same bits at every level, for any batch
+ * with one rounding in each product, (float) and fma: the same bits at every level, for any batch
  * and any division of the panels. Floats: acc = fma(w, x, acc) column by column.
  */
 typedef struct wr_product {

@@ -260,8 +260,9 @@ static float add_block(float acc, const codes *c, const wr_blocks *x, int64_t at
         if (c->minima)
             minima += c->min[run] * (int32_t)(c->run == 32 ? half[0] + half[1] : half[0]);
     }
-    acc = fmaf((float)total, c->d * a, acc);
-    return c->minima ? fmaf((float)minima, c->m * a, acc) : acc;
+    float value = c->d * (float)total;
+    if (c->minima) value = fmaf(c->m, (float)minima, value);
+    return fmaf(value, a, acc);
 }
 
 /* y[b] = row . x[b], with y holding the sums on the way. */

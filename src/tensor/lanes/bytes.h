@@ -47,5 +47,7 @@ void wr_avx2_bytes_product(const wr_product *job);
 void wr_avx512_bytes_product(const wr_product *job);
 void wr_vnni_bytes_product(const wr_product *job);
 void wr_amx_bytes_product(const wr_product *job);
+/* Of formats with blocks of 256 columns; false: left to others, as it is not worth while. */
+bool wr_amx_blocks_product(const wr_product *job);
 
 #endif

@@ -302,11 +302,13 @@ INLINE void unpack(int kind, const uint8_t *codes_at, const uint8_t *scales_at, 
     X(Q6_K)                                                                                        \
     X(IQ4_XS)
 
+#ifndef NOT_UNPACKED
 #define UNPACK(NAME)                                                                               \
     static void unpack_##NAME(const uint8_t *c, const uint8_t *s, int64_t blocks, uint8_t *to) {   \
         unpack(WR_##NAME, c, s, blocks, to);                                                       \
     }
 WR_BYTES_FORMATS(UNPACK)
 #undef UNPACK
+#endif
 
 #endif

@@ -125,9 +125,9 @@ INLINE void add_piece(int kind, const tile *t, int panels, int inputs, const uin
     }
 }
 
-/* acc += the minima of a block of 256 columns: whole numbers below 2^24, so floats are exact. */
+/* value += the minima of a block of 256 columns: whole numbers below 2^24, so floats are exact. */
 INLINE void add_minima(int kind, const tile *t, int panels, int inputs, const uint8_t *const x[],
-                       place from, floats acc[TILE_PANELS][MOST_INPUTS]) {
+                       place from, floats value[TILE_PANELS][MOST_INPUTS]) {
     const kind_info info = info_of(kind);
     const run_places at = places_of(info, t->columns, from.column);
     floats minima[TILE_PANELS][MOST_INPUTS];
@@ -143,8 +143,7 @@ INLINE void add_minima(int kind, const tile *t, int panels, int inputs, const ui
     }
     UNROLLED for (int p = 0; p < panels; p++) {
         const floats m = scales_of(kind, from.scales_at + (size_t)p * t->step).m;
-        UNROLLED for (int b = 0; b < inputs; b++) acc[p][b] =
-            f_fma(minima[p][b], f_mul(m, f_all(x[b] + at.a)), acc[p][b]);
+        UNROLLED for (int b = 0; b < inputs; b++) value[p][b] = f_fma(m, minima[p][b], value[p][b]);
     }
 }
 
@@ -154,14 +153,19 @@ INLINE void add_total(int kind, const tile *t, int panels, int inputs, const uin
                       floats acc[TILE_PANELS][MOST_INPUTS]) {
     const kind_info info = info_of(kind);
     const run_places at = places_of(info, t->columns, from.column);
+    floats value[TILE_PANELS][MOST_INPUTS];
     UNROLLED for (int p = 0; p < panels; p++) {
         const floats d = scales_of(kind, from.scales_at + (size_t)p * t->step).s;
         UNROLLED for (int b = 0; b < inputs; b++) {
-            acc[p][b] = f_fma(f_of_sums(total[p][b]), f_mul(d, f_all(x[b] + at.a)), acc[p][b]);
+            value[p][b] = f_mul(d, f_of_sums(total[p][b]));
             total[p][b] = i_zero();
         }
     }
-    if (info.minima) add_minima(kind, t, panels, inputs, x, from, acc);
+    if (info.minima) add_minima(kind, t, panels, inputs, x, from, value);
+    UNROLLED for (int p = 0; p < panels; p++) {
+        UNROLLED for (int b = 0; b < inputs; b++) acc[p][b] =
+            f_fma(value[p][b], f_all(x[b] + at.a), acc[p][b]);
+    }
 }
 
 /* Ask for what comes AHEAD bytes later: the panel's own, then its scales, then the next panel. */

@@ -13,6 +13,7 @@
  */
 #include "tensor/lanes/bytes.h"
 #include "tensor/x86/bytes_simd_avx512.h"
+#include "tensor/x86/tile_numbers.h"
 #include "tensor/x86/tile_shapes.h"
 
 #define UNPACKED_OFFSET 0 /* signed */
@@ -195,50 +196,6 @@ static places divide(const wr_product *job, const wr_panel *m) {
     return at;
 }
 
-/* Lane j of vector i becomes lane i of vector j. */
-INLINE void transpose(__m512 v[16]) {
-    __m512 t[16];
-    UNROLLED_16 for (int i = 0; i < 16; i += 2) {
-        t[i] = _mm512_unpacklo_ps(v[i], v[i + 1]);
-        t[i + 1] = _mm512_unpackhi_ps(v[i], v[i + 1]);
-    }
-    UNROLLED_16 for (int i = 0; i < 16; i += 4) { /* lane l of v[i + c]: column 4l + c of 4 rows */
-        v[i] = _mm512_shuffle_ps(t[i], t[i + 2], 0x44);
-        v[i + 1] = _mm512_shuffle_ps(t[i], t[i + 2], 0xee);
-        v[i + 2] = _mm512_shuffle_ps(t[i + 1], t[i + 3], 0x44);
-        v[i + 3] = _mm512_shuffle_ps(t[i + 1], t[i + 3], 0xee);
-    }
-    UNROLLED_16 for (int c = 0; c < 4; c++) {
-        t[c] = _mm512_shuffle_f32x4(v[c], v[4 + c], 0x88);
-        t[4 + c] = _mm512_shuffle_f32x4(v[c], v[4 + c], 0xdd);
-        t[8 + c] = _mm512_shuffle_f32x4(v[8 + c], v[12 + c], 0x88);
-        t[12 + c] = _mm512_shuffle_f32x4(v[8 + c], v[12 + c], 0xdd);
-    }
-    UNROLLED_16 for (int c = 0; c < 4; c++) {
-        v[c] = _mm512_shuffle_f32x4(t[c], t[8 + c], 0x88);
-        v[4 + c] = _mm512_shuffle_f32x4(t[4 + c], t[12 + c], 0x88);
-        v[8 + c] = _mm512_shuffle_f32x4(t[c], t[8 + c], 0xdd);
-        v[12 + c] = _mm512_shuffle_f32x4(t[4 + c], t[12 + c], 0xdd);
-    }
-}
-
-/* numbers [inputs][count] (rows `stride` bytes apart) to [count][INPUTS], zeros beyond. */
-static void gather(float *to, const void *numbers, size_t stride, int64_t inputs, int64_t count) {
-    for (int64_t j = 0; j < count; j += 16) {
-        const int here = count - j < 16 ? (int)(count - j) : 16;
-        const __mmask16 mask = (__mmask16)((1u << here) - 1u);
-        __m512 v[16];
-        UNROLLED_16 for (int i = 0; i < 16; i++) {
-            const float *from = (const float *)numbers + (size_t)i * (stride / 4) + j;
-            v[i] = i < inputs ? _mm512_maskz_loadu_ps(mask, from) : _mm512_setzero_ps();
-        }
-        transpose(v);
-        UNROLLED_16 for (int i = 0; i < 16; i++) {
-            if (i < here) _mm512_store_ps(to + (j + i) * INPUTS, v[i]);
-        }
-    }
-}
-
 /* Panel i of a group asks for its part of the next inputs. */
 static void share_next(block *b, const wr_product *job, int64_t next, int64_t i, int64_t count) {
     const int64_t most = job->batch - next < INPUTS ? job->batch - next : INPUTS;
@@ -262,7 +219,7 @@ static void multiply_group(const wr_product *job, const wr_panel *m, const place
         const int64_t left = job->batch - input, parts = (left + INPUTS - 1) / INPUTS;
         b.inputs = (left + parts - 1) / parts;
         b.x = wr_product_input(job, input);
-        gather(at->a, wr_bytes_of(b.x, columns).a, job->x_stride, b.inputs, runs);
+        gather_numbers(at->a, wr_bytes_of(b.x, columns).a, job->x_stride, b.inputs, runs);
         configure(b.inputs);
         for (int64_t i = 0; i < count; i++) {
             b.codes_at = at->unpacked + (size_t)i * at->bytes;
@@ -279,6 +236,7 @@ static void multiply_group(const wr_product *job, const wr_panel *m, const place
 
 void wr_amx_bytes_product(const wr_product *job) {
     const wr_matrix *w = job->w;
+    if (wr_amx_blocks_product(job)) return;
     const unpack_function to_bytes = unpack_of(w->format);
     if (job->batch < FEWEST || to_bytes == NULL) {
         wr_vnni_bytes_product(job);

@@ -78,11 +78,7 @@ size_t wr_input_bytes(wr_input input, int64_t columns) {
 size_t wr_product_scratch(int64_t columns) {
     /* A panel packed on the way, at most floats; its codes as bytes; a tile of weights or sums. */
     size_t n = ((size_t)columns + 63) / 64 * 64;
-    size_t usual =
-        n * WR_PANEL_ROWS * 4 + n * WR_PANEL_ROWS + (n < 256 ? n : 256) * 8 * WR_PANEL_ROWS * 4;
-    /* The same; up to 2048 columns of four panels in two digits; sums (x86/blocks_amx.c). */
-    size_t digits = n * WR_PANEL_ROWS + (n < 2048 ? n : 2048) * 4 * 37 + ((size_t)24 << 10);
-    return usual > digits ? usual : digits;
+    return n * WR_PANEL_ROWS * 4 + n * WR_PANEL_ROWS + (n < 256 ? n : 256) * 8 * WR_PANEL_ROWS * 4;
 }
 
 int32_t wr_attention_tile(int32_t heads) {

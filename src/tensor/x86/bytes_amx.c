@@ -219,7 +219,7 @@ static void multiply_group(const wr_product *job, const wr_panel *m, const place
         const int64_t left = job->batch - input, parts = (left + INPUTS - 1) / INPUTS;
         b.inputs = (left + parts - 1) / parts;
         b.x = wr_product_input(job, input);
-        gather_numbers(at->a, wr_bytes_of(b.x, columns).a, job->x_stride, b.inputs, runs);
+        gather_numbers(at->a, wr_bytes_of(b.x, columns).a, job->x_stride, b.inputs, runs, INPUTS);
         configure(b.inputs);
         for (int64_t i = 0; i < count; i++) {
             b.codes_at = at->unpacked + (size_t)i * at->bytes;

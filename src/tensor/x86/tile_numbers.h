@@ -37,10 +37,10 @@ INLINE void transpose(__m512 v[16]) {
     }
 }
 
-/* numbers [inputs][count] (rows `stride` bytes apart, 16 of them at most) to [count][16], zeros
- * beyond. */
+/* numbers [inputs][count] (rows `stride` bytes apart, 16 of them at most) to [count][16], the
+ * rows `step` apart, zeros beyond. */
 INLINE void gather_numbers(float *to, const void *numbers, size_t stride, int64_t inputs,
-                           int64_t count) {
+                           int64_t count, int64_t step) {
     for (int64_t j = 0; j < count; j += 16) {
         const int here = count - j < 16 ? (int)(count - j) : 16;
         const __mmask16 mask = (__mmask16)((1u << here) - 1u);
@@ -51,7 +51,7 @@ INLINE void gather_numbers(float *to, const void *numbers, size_t stride, int64_
         }
         transpose(v);
         UNROLLED_16 for (int i = 0; i < 16; i++) {
-            if (i < here) _mm512_store_ps(to + (j + i) * 16, v[i]);
+            if (i < here) _mm512_store_ps(to + (j + i) * step, v[i]);
         }
     }
 }

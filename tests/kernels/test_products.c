@@ -356,6 +356,7 @@ static void products_are_right_at(const wr_kernels *kernels) {
         check_product(kernels, formats[f], 65, 768, 16);
         check_product(kernels, formats[f], 21, 512, 67);
         check_product(kernels, formats[f], 5, 1024, 101);
+        check_product(kernels, formats[f], 18, 512, 150); /* more than pass by a panel at once */
     }
 }
 FOR_EACH_LEVEL(products_are_right)

@@ -25,7 +25,7 @@
 
 enum {
     INPUTS = 16, /* of a tile */
-    FEWEST = 1,  /* inputs for which tiles pay */
+    FEWEST = 9,  /* inputs for which tiles pay */
     COLUMNS = 256,
     TILE_BYTES = 1024,
     DIGIT_BYTES = 4 * TILE_BYTES, /* of a block of 16 rows */

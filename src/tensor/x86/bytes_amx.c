@@ -8,8 +8,10 @@
  *
  * A run has its own scale, so tiles are filled by half, and handing out takes longer than
  * multiplying; four runs are under way at once, in four tiles of sums. That pays for runs of 32
- * columns without minima, from 24 inputs on; all else is left to VNNI, which is faster there. Tiles
- * are configured and released within a call, so other code never meets them.
+ * columns without minima, from 9 inputs on; blocks of 256 columns have tiles of their own
+ * (blocks_amx.c), and all else is left to VNNI. Up to 32 inputs a panel is unpacked on the way,
+ * piece by piece, to the first cache; for more a group of panels is unpacked once to the second.
+ * Tiles are configured and released within a call, so other code never meets them.
  */
 #include "tensor/lanes/bytes.h"
 #include "tensor/x86/bytes_simd_avx512.h"

@@ -69,7 +69,8 @@ const wr_kernels *wr_kernels_get(wr_cpu_level level) {
 size_t wr_input_bytes(wr_input input, int64_t columns) {
     size_t n = (size_t)columns;
     size_t bytes = n * 4;
-    if (input == WR_INPUT_BYTES) bytes = n / 32 * 60; /* wr_bytes */
+    if (input == WR_INPUT_BYTES) bytes = n / 32 * 44;    /* wr_bytes */
+    if (input == WR_INPUT_BLOCKS) bytes = n / 256 * 516; /* wr_blocks */
     if (input == WR_INPUT_BF16) bytes = (n + 1) / 2 * 4;
     return (bytes + 63) / 64 * 64;
 }

@@ -38,17 +38,22 @@ typedef struct tile {
     wr_ahead ahead;
 } tile;
 
-/* Where a run's numbers lie behind the start of an input. */
+/* Where the numbers of a run, or of a block of 256 columns, lie behind the start of an input. */
 typedef struct run_places {
-    int64_t q, a, sum, start;
+    int64_t q, a, totals, start;
 } run_places;
 
-INLINE run_places places_of(int64_t columns, int64_t column, int run) {
-    const int64_t runs = columns / 32;
-    run_places at = {column, columns + column / 32 * 4, 0, 0};
-    at.sum = columns + 4 * (run == 32 ? runs + column / 32 : 3 * runs + column / 16);
-    at.start = columns + 4 * (run == 32 ? 2 * runs + column / 32 : 5 * runs + column / 16);
-    return at;
+INLINE run_places places_of(kind_info info, int64_t columns, int64_t column) {
+    const int64_t run = column / 32, runs = columns / 32;
+    if (info.columns == 32)
+        return (run_places){column, columns + 4 * run, columns + 4 * (runs + run),
+                            columns + 4 * (2 * runs + run)};
+    const int64_t numbers = columns + columns / 4, totals = numbers + columns / 256 * 4;
+    if (info.run == 32)
+        return (run_places){column, numbers + column / 256 * 4, totals + 4 * run,
+                            totals + 4 * (3 * runs + run)};
+    return (run_places){column, numbers + column / 256 * 4, totals + 4 * (runs + column / 16),
+                        totals + 4 * (4 * runs + column / 16)};
 }
 
 /* What the sums of a run start from. */
@@ -65,13 +70,12 @@ typedef struct place {
     int64_t part, column;
 } place;
 
-/* acc += run `half` of a piece. */
-INLINE void add_run(int kind, const tile *t, int panels, int inputs, const uint8_t *const x[],
-                    place from, int piece, int half, floats acc[MOST_PANELS][MOST_INPUTS]) {
+/* The sums of run `half` of a piece. */
+INLINE void dot_run(int kind, const tile *t, int panels, int inputs, const uint8_t *const x[],
+                    place from, int piece, int half, sums dot[MOST_PANELS][MOST_INPUTS]) {
     const kind_info info = info_of(kind);
-    const int runs = 32 / info.run, count = info.run / 4, pieces = info.columns / 32 / info.parts;
-    const run_places at = places_of(t->columns, from.column + piece * 32 + half * 16, info.run);
-    sums dot[MOST_PANELS][MOST_INPUTS];
+    const int count = info.run / 4;
+    const run_places at = places_of(info, t->columns, from.column + piece * 32 + half * 16);
     UNROLLED for (int b = 0; b < inputs; b++) {
         UNROLLED for (int p = 0; p < panels; p++) dot[p][b] = start_of(info, x[b] + at.start);
     }
@@ -87,14 +91,82 @@ INLINE void add_run(int kind, const tile *t, int panels, int inputs, const uint8
                 c_dot(dot[p][b], w[p], q, info.wide);
         }
     }
+}
+
+/* acc += a block of 32 columns. */
+INLINE void add_run(int kind, const tile *t, int panels, int inputs, const uint8_t *const x[],
+                    place from, floats acc[MOST_PANELS][MOST_INPUTS]) {
+    const kind_info info = info_of(kind);
+    const run_places at = places_of(info, t->columns, from.column);
+    sums dot[MOST_PANELS][MOST_INPUTS];
+    dot_run(kind, t, panels, inputs, x, from, 0, 0, dot);
     UNROLLED for (int p = 0; p < panels; p++) {
-        const scales s = scales_of(kind, from.scales_at + (size_t)p * t->step,
-                                   (from.part * pieces + piece) * runs + half);
+        const scales s = scales_of(kind, from.scales_at + (size_t)p * t->step);
         UNROLLED for (int b = 0; b < inputs; b++) {
             const floats scale = f_mul(s.s, f_all(x[b] + at.a));
             acc[p][b] = f_fma(f_of_sums(dot[p][b]), scale, acc[p][b]);
-            if (info.minima) acc[p][b] = f_fma(f_all(x[b] + at.sum), s.m, acc[p][b]);
+            if (info.minima) acc[p][b] = f_fma(f_all(x[b] + at.totals), s.m, acc[p][b]);
         }
+    }
+}
+
+/* total += a piece of a block of 256 columns. */
+INLINE void add_piece(int kind, const tile *t, int panels, int inputs, const uint8_t *const x[],
+                      place from, int piece, sums total[MOST_PANELS][MOST_INPUTS]) {
+    const kind_info info = info_of(kind);
+    const int runs = 32 / info.run, pieces = info.columns / 32 / info.parts;
+    UNROLLED for (int half = 0; half < runs; half++) {
+        sums dot[MOST_PANELS][MOST_INPUTS];
+        dot_run(kind, t, panels, inputs, x, from, piece, half, dot);
+        UNROLLED for (int p = 0; p < panels; p++) {
+            const sums s = run_scale_of(kind, from.scales_at + (size_t)p * t->step,
+                                        (from.part * pieces + piece) * runs + half);
+            UNROLLED for (int b = 0; b < inputs; b++) total[p][b] =
+                i_add(total[p][b], i_mul(dot[p][b], s));
+        }
+    }
+}
+
+/* value += the minima of a block of 256 columns: whole numbers below 2^24, so floats are exact. */
+INLINE void add_minima(int kind, const tile *t, int panels, int inputs, const uint8_t *const x[],
+                       place from, floats value[MOST_PANELS][MOST_INPUTS]) {
+    const kind_info info = info_of(kind);
+    const run_places at = places_of(info, t->columns, from.column);
+    floats minima[MOST_PANELS][MOST_INPUTS];
+    UNROLLED for (int p = 0; p < panels; p++) {
+        UNROLLED for (int b = 0; b < inputs; b++) minima[p][b] = f_zero();
+    }
+    for (int64_t run = 0; run < 256 / info.run; run++) {
+        UNROLLED for (int p = 0; p < panels; p++) {
+            const floats m = run_minimum_of(kind, from.scales_at + (size_t)p * t->step, run);
+            UNROLLED for (int b = 0; b < inputs; b++) minima[p][b] =
+                f_fma(f_all(x[b] + at.totals + 4 * run), m, minima[p][b]);
+        }
+    }
+    UNROLLED for (int p = 0; p < panels; p++) {
+        const floats m = scales_of(kind, from.scales_at + (size_t)p * t->step).m;
+        UNROLLED for (int b = 0; b < inputs; b++) value[p][b] = f_fma(m, minima[p][b], value[p][b]);
+    }
+}
+
+/* acc += the total of a block of 256 columns, and its minima. */
+INLINE void add_total(int kind, const tile *t, int panels, int inputs, const uint8_t *const x[],
+                      place from, sums total[MOST_PANELS][MOST_INPUTS],
+                      floats acc[MOST_PANELS][MOST_INPUTS]) {
+    const kind_info info = info_of(kind);
+    const run_places at = places_of(info, t->columns, from.column);
+    floats value[MOST_PANELS][MOST_INPUTS];
+    UNROLLED for (int p = 0; p < panels; p++) {
+        const floats d = scales_of(kind, from.scales_at + (size_t)p * t->step).s;
+        UNROLLED for (int b = 0; b < inputs; b++) {
+            value[p][b] = f_mul(d, f_of_sums(total[p][b]));
+            total[p][b] = i_zero();
+        }
+    }
+    if (info.minima) add_minima(kind, t, panels, inputs, x, from, value);
+    UNROLLED for (int p = 0; p < panels; p++) {
+        UNROLLED for (int b = 0; b < inputs; b++) acc[p][b] =
+            f_fma(value[p][b], f_all(x[b] + at.a), acc[p][b]);
     }
 }
 
@@ -125,7 +197,7 @@ INLINE void ask(const coming *c, const uint8_t *at, int bytes, const tile *t, in
  * what is next. */
 INLINE void multiply_tile(int kind, const tile *t, int panels, int inputs, bool direct) {
     const kind_info info = info_of(kind);
-    const int pieces = info.columns / 32 / info.parts, runs = 32 / info.run;
+    const int pieces = info.columns / 32 / info.parts;
     const int bytes = info.codes / info.parts / pieces;
     const size_t blocks = (size_t)(t->columns / info.columns);
     const coming next_codes = coming_of(t->codes_at, blocks * (size_t)info.codes, t, panels);
@@ -135,21 +207,28 @@ INLINE void multiply_tile(int kind, const tile *t, int panels, int inputs, bool 
     wr_ahead ahead = t->ahead;
     const bool next = direct && ahead.lines == 0;
     floats acc[MOST_PANELS][MOST_INPUTS];
+    sums total[MOST_PANELS][MOST_INPUTS];
     UNROLLED for (int b = 0; b < inputs; b++) {
         x[b] = t->x + (size_t)b * t->x_stride;
-        UNROLLED for (int p = 0; p < panels; p++) acc[p][b] = f_zero();
+        UNROLLED for (int p = 0; p < panels; p++) {
+            acc[p][b] = f_zero();
+            total[p][b] = i_zero();
+        }
     }
-    while (at.column < t->columns) {
-        for (at.part = 0; at.part < info.parts; at.part++) {
+    for (; at.column < t->columns; at.column += info.columns) {
+        place part = at;
+        for (; part.part < info.parts; part.part++, part.column += 32 * pieces) {
             UNROLLED for (int piece = 0; piece < pieces; piece++) {
-                const uint8_t *here = at.codes_at + (at.part * pieces + piece) * bytes;
+                const uint8_t *here = at.codes_at + (part.part * pieces + piece) * bytes;
                 if (next) ask(&next_codes, here, bytes, t, panels);
-                UNROLLED for (int half = 0; half < runs; half++)
-                    add_run(kind, t, panels, inputs, x, at, piece, half, acc);
+                if (info.columns == 32)
+                    add_run(kind, t, panels, inputs, x, part, acc);
+                else
+                    add_piece(kind, t, panels, inputs, x, part, piece, total);
             }
-            at.column += 32 * pieces;
             wr_ahead_step(&ahead);
         }
+        if (info.columns == 256) add_total(kind, t, panels, inputs, x, at, total, acc);
         if (next) ask(&next_scales, at.scales_at, info.scales, t, panels);
         at.codes_at += info.codes;
         at.scales_at += info.scales;
@@ -191,13 +270,17 @@ WR_BYTES_FORMATS(DIRECT_TILES)
 #define TILE_NAME(KIND, name, panels, inputs) tile_##name##_##panels##_##inputs,
 UNPACKED_TILES(UNPACKED_32)
 UNPACKED_TILES(UNPACKED_32_MINIMA)
-UNPACKED_TILES(UNPACKED_16)
-UNPACKED_TILES(UNPACKED_16_MINIMA)
+UNPACKED_TILES(BLOCKS_32)
+UNPACKED_TILES(BLOCKS_32_MINIMA)
+UNPACKED_TILES(BLOCKS_16)
+UNPACKED_TILES(BLOCKS_16_MINIMA)
 UNPACKED_TILES(WR_Q8_0) /* bytes as they are */
 #if !SIGNED_WIDE
 #define tiles_UNPACKED_32_WIDE tiles_UNPACKED_32
+#define tiles_BLOCKS_32_WIDE tiles_BLOCKS_32
 #else
 UNPACKED_TILES(UNPACKED_32_WIDE)
+UNPACKED_TILES(BLOCKS_32_WIDE)
 #endif
 #undef UNPACKED_TILES
 
@@ -209,7 +292,7 @@ typedef struct format_tiles {
     /* NULL: a format whose packed codes are bytes as they are */
     void (*unpack)(const uint8_t *codes_at, const uint8_t *scales_at, int64_t blocks, uint8_t *to);
     const tile_function (*unpacked)[TILE_INPUTS];
-    size_t scales; /* bytes of unpacked scales of 32 columns */
+    size_t scales; /* bytes of unpacked scales of a block */
     int parts;     /* of a block */
 } format_tiles;
 
@@ -221,10 +304,16 @@ static const tile_function (*unpacked_tiles(int kind))[TILE_INPUTS] {
         return tiles_UNPACKED_32_WIDE;
     case UNPACKED_32_MINIMA:
         return tiles_UNPACKED_32_MINIMA;
-    case UNPACKED_16:
-        return tiles_UNPACKED_16;
+    case BLOCKS_32:
+        return tiles_BLOCKS_32;
+    case BLOCKS_32_WIDE:
+        return tiles_BLOCKS_32_WIDE;
+    case BLOCKS_32_MINIMA:
+        return tiles_BLOCKS_32_MINIMA;
+    case BLOCKS_16:
+        return tiles_BLOCKS_16;
     default:
-        return tiles_UNPACKED_16_MINIMA;
+        return tiles_BLOCKS_16_MINIMA;
     }
 }
 
@@ -336,7 +425,7 @@ static void multiply_unpacked(const wr_product *job, const wr_panel *m, const fo
     const size_t used = job->w->panels == NULL ? m->bytes : 0;
     uint8_t *to = (uint8_t *)job->scratch + used;
     group g = {.first = job->panel_begin, .scales = (size_t)columns * WR_PANEL_ROWS};
-    g.bytes = f->unpack ? g.scales + (size_t)columns / 32 * f->scales : m->bytes;
+    g.bytes = f->unpack ? g.scales + (size_t)m->blocks * f->scales : m->bytes;
     size_t room = wr_product_scratch(columns) - used;
     if (room > GROUP_BYTES) room = GROUP_BYTES;
     int64_t most = room >= 2 * g.bytes ? (int64_t)(room / g.bytes) : 1;

@@ -79,7 +79,7 @@ static void lay_out(wr_core *core, wr_arena *arena) {
     core->gradient = take(arena, n, width);
     if (core->feed == NULL) core->hidden = take(arena, n, shape->feed_forward);
     core->sink_gradients = take(arena, core->samples, shape->heads);
-    core->logits = take(arena, core->chunk, shape->vocabulary);
+    if (core->products->head == NULL) core->logits = take(arena, core->chunk, shape->vocabulary);
     core->nll = take(arena, n, 1);
     core->fed = wr_arena_take(arena, (size_t)n + 1, sizeof(int32_t));
     core->targets = wr_arena_take(arena, (size_t)n, sizeof(int32_t));
@@ -87,6 +87,9 @@ static void lay_out(wr_core *core, wr_arena *arena) {
     core->sums = wr_arena_take(arena, core->numbers / WR_UPDATE_BLOCK + 1, sizeof(double));
     core->attention_scratch = take(arena, threads, core->attention_size);
     core->product_scratch = wr_arena_take(arena, scratch_of_products(core), 1);
+    if (core->products->head != NULL)
+        core->head_scratch = wr_arena_take(
+            arena, core->products->head->scratch_size(n, width, shape->vocabulary, threads), 1);
     if (core->feed != NULL)
         core->feed_scratch = wr_arena_take(
             arena, core->feed->scratch_size(n, width, shape->feed_forward, threads), 1);

@@ -16,6 +16,7 @@
 #include "base/arena.h"
 #include "train/core.h"
 #include "train/feed.h"
+#include "train/head.h"
 #include "train/train_kernels.h"
 
 enum { WR_LINEAR_MAX = 3 };
@@ -84,7 +85,7 @@ struct wr_core {
     real *slopes;            /* [heads] */
     real *zeros;             /* [heads] the sink logits of the sink "zero" */
     real *sink_gradients;    /* [samples, heads] */
-    real *logits;            /* [chunk, vocabulary] */
+    real *logits;            /* [chunk, vocabulary]; none where products have the whole head */
     int64_t chunk;           /* rows whose logits stand at once */
     real *nll;               /* [n] */
     int32_t *fed, *targets;  /* [n] */
@@ -92,7 +93,7 @@ struct wr_core {
     double *sums;            /* [blocks of numbers] */
     real *attention_scratch; /* [threads, attention_size] */
     int64_t attention_size;
-    void *product_scratch, *feed_scratch;
+    void *product_scratch, *feed_scratch, *head_scratch;
 };
 
 /* Run a kernel over items. */

@@ -26,9 +26,9 @@ void wr_core_add_gain(wr_core *core, size_t gain, int64_t n) {
     }
 }
 
-void wr_core_loss(wr_core *core, int64_t samples, bool gradients) {
+static void head_in_chunks(wr_core *core, int64_t n, bool gradients) {
     const weir_train_shape *shape = &core->shape;
-    const int64_t n = samples * shape->context, width = shape->width;
+    const int64_t width = shape->width;
     for (int64_t first = 0; first < n; first += core->chunk) {
         const int64_t rows = n - first < core->chunk ? n - first : core->chunk;
         const real *normed = core->normed + first * width;
@@ -44,6 +44,27 @@ void wr_core_loss(wr_core *core, int64_t samples, bool gradients) {
         wr_linear_inputs(&core->head, core, core->logits, core->change + first * width, rows);
         wr_linear_weights(&core->head, core, core->logits, normed, rows);
     }
+}
+
+static void head_as_a_whole(wr_core *core, int64_t n, bool gradients) {
+    const wr_head head = {.n = n,
+                          .width = core->shape.width,
+                          .weight = &core->head.weight[0],
+                          .x = core->normed,
+                          .targets = core->targets,
+                          .nll = core->nll,
+                          .dx = gradients ? core->change : NULL,
+                          .dw = core->gradients + core->head.offset[0],
+                          .scratch = core->head_scratch};
+    core->products->head->run(core->threads, &head);
+}
+
+void wr_core_loss(wr_core *core, int64_t samples, bool gradients) {
+    const int64_t n = samples * core->shape.context, width = core->shape.width;
+    if (core->products->head != NULL)
+        head_as_a_whole(core, n, gradients);
+    else
+        head_in_chunks(core, n, gradients);
     if (!gradients) return;
     wr_norm_back job = {.width = width,
                         .rows = n,

@@ -175,7 +175,7 @@ INLINE uint8_t *operand_at(const part *p, uint8_t *operand, int64_t panel) {
 
 INLINE void store_tile(uint8_t *to, const vec tile[LANES]) {
     UNROLLED_16 for (int i = 0; i < LANES; i++)
-        _mm512_stream_si512((__m512i *)(void *)(to + i * 64), _mm512_castps_si512(tile[i]));
+        v_store(to + i * 64, tile[i]);
 }
 
 /* Hidden numbers d ... d + 15, from the changes of hidden in `a` at `from`:

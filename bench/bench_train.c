@@ -1,7 +1,7 @@
 /*
  * Learning, in tokens per second, by size of model and way to multiply, beside the machine's peak.
  *
- *     bench_train [-t THREADS] [-s SAMPLES] [-n SECONDS] [-p PRODUCTS] [SIZE ...]       1m 3m 10m
+ *     bench_train [-t THREADS] [-s SAMPLES] [-n SECONDS] [-p PRODUCTS] [SIZE ...]
  *
  * A line for each size and way: tokens per second of the fastest round of wr_core_learn over 16
  * samples or more and a step; the operations that are (wr_core_operations) beside the float32 peak
@@ -43,7 +43,8 @@ typedef struct setting {
     int threads;
     int64_t samples;
     double seconds;
-    double peak; /* operations per second */
+    const char *products; /* NULL: each */
+    double peak;          /* operations per second */
 } setting;
 
 static double processor_seconds(void) {
@@ -179,14 +180,13 @@ static bool wanted(const char *name, int count, char *const *names) {
 
 int main(int count, char **arguments) {
     setting set = {.threads = 2, .samples = 4, .seconds = 3};
-    const char *only = NULL;
     int at = 1;
     for (; at + 1 < count && arguments[at][0] == '-'; at += 2) {
         const char *value = arguments[at + 1];
         if (arguments[at][1] == 't') set.threads = atoi(value);
         if (arguments[at][1] == 's') set.samples = atoi(value);
         if (arguments[at][1] == 'n') set.seconds = atof(value);
-        if (arguments[at][1] == 'p') only = value;
+        if (arguments[at][1] == 'p') set.products = value;
     }
     weir_machine machine;
     weir_error error;
@@ -196,8 +196,11 @@ int main(int count, char **arguments) {
            set.peak * 1e-9, (int)set.samples);
     for (int i = 0; i < SIZES; i++) {
         if (!wanted(sizes[i].name, count - at, arguments + at)) continue;
-        if (only == NULL) measure(&sizes[i], &set, "float32");
-        measure(&sizes[i], &set, only != NULL ? only : "bfloat16");
+        for (int way = 0; way < 2; way++) {
+            const char *products = way == 0 ? "float32" : "bfloat16";
+            if (set.products == NULL || strcmp(set.products, products) == 0)
+                measure(&sizes[i], &set, products);
+        }
     }
     return 0;
 }

@@ -30,7 +30,9 @@ static void lay_out_layer(wr_core *core, wr_core_layer *layer, wr_arena *arena) 
     layer->attended = take(arena, n, shape->width);
     layer->l = take(arena, n, shape->heads);
     layer->mixed = take(arena, n, shape->width);
-    layer->gated = take(arena, n, layer->gates.rows);
+    layer->gated = core->feed == NULL
+                       ? (void *)take(arena, n, layer->gates.rows)
+                       : wr_arena_take(arena, core->feed->kept_size(n, shape->feed_forward), 1);
     layer->r[0] = take(arena, n, 1);
     layer->r[1] = take(arena, n, 1);
 }
@@ -48,13 +50,20 @@ static size_t scratch_of_layer(const wr_core *core, int64_t n, int threads) {
     return most;
 }
 
+static size_t scratch_of_feed(const wr_core *core, int64_t n, int threads) {
+    return core->feed->scratch_size(n, core->shape.width, core->shape.feed_forward, threads);
+}
+
 static void lay_out_room(const wr_core *core, wr_core_room *room, wr_arena *arena) {
     const int64_t rows = core->rows_most;
     wr_core_room unused;
     if (room == NULL) room = &unused;
     room->normed = take(arena, rows, core->shape.width);
     room->change = take(arena, rows, core->shape.width);
-    room->hidden = take(arena, rows, core->shape.feed_forward);
+    if (core->feed != NULL)
+        room->feed = wr_arena_take(arena, scratch_of_feed(core, rows, 1), 1);
+    else
+        room->hidden = take(arena, rows, core->shape.feed_forward);
     room->products = wr_arena_take(arena, scratch_of_layer(core, rows, 1), 1);
 }
 
@@ -69,6 +78,14 @@ static void lay_out_scratch(wr_core *core, wr_arena *arena) {
     const size_t layer = scratch_of_layer(core, n, threads);
     const size_t head = wr_linear_scratch(&core->head, core->chunk, threads);
     core->product_scratch = wr_arena_take(arena, layer > head ? layer : head, 1);
+    if (core->feed != NULL)
+        core->feed_scratch = wr_arena_take(arena, scratch_of_feed(core, n, threads), 1);
+    if (core->products->head != NULL)
+        core->head_scratch =
+            wr_arena_take(arena,
+                          core->products->head->scratch_size(n, core->shape.width,
+                                                             core->shape.vocabulary, threads),
+                          1);
 }
 
 static void lay_out_tables(wr_core *core, wr_arena *arena) {
@@ -95,14 +112,16 @@ static void lay_out(wr_core *core, wr_arena *arena) {
     core->stream = take(arena, n, width);
     core->stream_r = take(arena, n, 1);
     core->normed = take(arena, n, width);
-    core->feed_normed = take(arena, n, width);
     core->attended_gradient = take(arena, n, width);
     core->normed_gradient = core->attended_gradient; /* read before the other is written */
     core->gradient = take(arena, n, width);
     core->mixed_gradient = take(arena, n, width);
-    core->hidden = take(arena, n, shape->feed_forward);
+    if (core->feed == NULL) {
+        core->feed_normed = take(arena, n, width);
+        core->hidden = take(arena, n, shape->feed_forward);
+    }
     core->sink_gradients = take(arena, core->samples, shape->heads);
-    core->logits = take(arena, core->chunk, shape->vocabulary);
+    if (core->products->head == NULL) core->logits = take(arena, core->chunk, shape->vocabulary);
     core->nll = take(arena, n, 1);
     core->fed = wr_arena_take(arena, (size_t)n, sizeof(int32_t));
     core->targets = wr_arena_take(arena, (size_t)n, sizeof(int32_t));
@@ -170,6 +189,9 @@ static void describe(wr_core *core, const wr_core_options *options, wr_core_laye
         core->products->attention != NULL ? core->products->attention : &core->kernels->attention;
     core->attention_size = core->attention->scratch(shape->context, core->head_dim);
     for (int64_t i = 0; i < shape->layers; i++) describe_layer(core, i);
+    if (core->products->feed != NULL && core->products->feed->fits(shape->feed_forward) &&
+        core->layers[0].gates.count == 1)
+        core->feed = core->products->feed;
     wr_parameters_get(shape, tensor_number(shape, "output_norm.weight"), &parameter);
     core->output_norm = parameter.offset;
     wr_linear_init(&core->head, shape, shape->tied ? 0 : tensor_number(shape, "output.weight"), 1);

@@ -200,11 +200,49 @@ static wr_swiglu_job swiglu_job(const rows *of, wr_core_layer *layer, real *hidd
                            .hidden = hidden};
 }
 
+/* The feed-forward part as a whole, for products that have it: these rows, or in backward all. */
+static wr_feed feed_of(const rows *of, wr_core_layer *layer) {
+    wr_core *core = of->core;
+    const real *gain = core->parameters + layer->feed_norm;
+    const int64_t hidden = core->shape.feed_forward;
+    return (wr_feed){.n = of->count,
+                     .width = core->shape.width,
+                     .hidden = hidden,
+                     .gates = &layer->gates.weight[0],
+                     .down = &layer->down.weight[0],
+                     .run_norm = core->kernels->norm,
+                     .run_norm_back = core->kernels->norm_back,
+                     .norm = {.width = core->shape.width,
+                              .epsilon = (real)core->shape.norm_epsilon,
+                              .x = layer->x + at(of),
+                              .sum = layer->mixed + at(of),
+                              .gain = gain,
+                              .r = layer->r[1] + of->first},
+                     .norm_back = {.width = core->shape.width,
+                                   .rows = of->count,
+                                   .x = layer->mixed + at(of),
+                                   .gain = gain,
+                                   .r = layer->r[1] + of->first,
+                                   .before = core->gradient + at(of),
+                                   .dx = core->mixed_gradient + at(of),
+                                   .partial = core->gain_partial[1]},
+                     .kept = (char *)layer->gated + core->feed->kept_size(of->first, hidden),
+                     .dgates = core->gradients + layer->gates.offset[0],
+                     .ddown = core->gradients + layer->down.offset[0]};
+}
+
 /* Leaves what is to be added to `mixed` in the room's change. */
 static void finish_rows(const rows *of, wr_core_layer *layer) {
     const wr_core_room *room = of->room;
     const wr_linear_rows part = among(of), own = alone(of);
     wr_linear_forward(&layer->output, &own, layer->attended + at(of), room->change);
+    if (of->core->feed != NULL) {
+        wr_feed feed = feed_of(of, layer);
+        feed.norm.added = feed.out = room->change;
+        feed.scratch = room->feed;
+        of->core->feed->forward(NULL, &feed);
+        return;
+    }
     norm_rows(of, layer->x, layer->mixed, layer->feed_norm, layer->r[1], room->normed);
     wr_linear_forward(&layer->gates, &part, room->normed, layer->gated);
     wr_swiglu_job job = swiglu_job(of, layer, room->hidden);
@@ -228,6 +266,16 @@ static void finish_rows_back(const rows *of, wr_core_layer *layer) {
     norm_rows_back(of, &arrays, layer->feed_norm, of->room->change, core->feed_normed + at(of));
     wr_linear_inputs(&layer->output, &own, core->mixed_gradient + at(of),
                      core->attended_gradient + at(of));
+}
+
+/* finish_rows_back of all rows, and the gradients of the feed-forward weights. */
+static void finish_back(wr_core *core, wr_core_layer *layer, int64_t n) {
+    const rows all = {.core = core, .n = n, .count = n};
+    const wr_linear_rows part = {n, 0, n, core->threads, core->product_scratch};
+    wr_feed feed = feed_of(&all, layer);
+    feed.scratch = core->feed_scratch;
+    core->feed->backward(core->threads, &feed);
+    wr_linear_inputs(&layer->output, &part, core->mixed_gradient, core->attended_gradient);
 }
 
 /* ---- between two attentions ------------------------------------------------------------------ */
@@ -280,7 +328,7 @@ static void stage_back_task(void *context, int64_t begin, int64_t end, int worke
         else
             norm_rows_back(&some, &last, core->output_norm, core->normed_gradient + at(&some),
                            some.room->normed);
-        if (of->i > 0) finish_rows_back(&some, &core->layers[of->i - 1]);
+        if (of->i > 0 && core->feed == NULL) finish_rows_back(&some, &core->layers[of->i - 1]);
     }
 }
 
@@ -297,8 +345,12 @@ static void add_gradients(wr_core *core, int64_t i, int64_t n) {
     }
     if (i == 0) return;
     wr_core_layer *layer = &core->layers[i - 1];
-    wr_linear_weights(&layer->down, &all, core->gradient, core->hidden, core->gradients);
-    wr_linear_weights(&layer->gates, &all, layer->gated, core->feed_normed, core->gradients);
+    if (core->feed != NULL) {
+        finish_back(core, layer, n);
+    } else {
+        wr_linear_weights(&layer->down, &all, core->gradient, core->hidden, core->gradients);
+        wr_linear_weights(&layer->gates, &all, layer->gated, core->feed_normed, core->gradients);
+    }
     wr_linear_weights(&layer->output, &all, core->mixed_gradient, layer->attended, core->gradients);
     add_gain(core, layer->feed_norm, core->gain_partial[1], n);
 }

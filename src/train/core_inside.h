@@ -17,6 +17,8 @@
 
 #include "base/arena.h"
 #include "train/core.h"
+#include "train/feed.h"
+#include "train/head.h"
 #include "train/train_kernels.h"
 
 enum { WR_LINEAR_MAX = 3 };
@@ -53,14 +55,14 @@ typedef struct wr_core_layer {
     real *attended;  /* [n, width] */
     real *l;         /* [n, heads] log-sum-exps */
     real *mixed;     /* [n, width] the stream after attention */
-    real *gated;     /* gate, up */
+    void *gated;     /* gate, up; or what core.feed keeps */
     real *r[2];      /* [n] of the two norms */
 } wr_core_layer;
 
 /* One worker's rows between two attentions: [rows_most, ...]. */
 typedef struct wr_core_room {
     real *normed, *change, *hidden;
-    void *products; /* their scratch */
+    void *products, *feed; /* their scratch */
 } wr_core_room;
 
 struct wr_core {
@@ -71,6 +73,7 @@ struct wr_core {
     const wr_products *products;
     const wr_train_kernels *kernels;
     const wr_attention_kernels *attention;
+    const wr_feed_kernels *feed; /* or NULL */
     wr_threads *threads;
     wr_arena arena;
 
@@ -96,7 +99,7 @@ struct wr_core {
     real *slopes;            /* [heads] */
     real *zeros;             /* [heads] the sink logits of the sink "zero" */
     real *sink_gradients;    /* [samples, heads] */
-    real *logits;            /* [chunk, vocabulary] */
+    real *logits;            /* [chunk, vocabulary]; none where products have the whole head */
     int64_t chunk;           /* rows whose logits stand at once */
     real *nll;               /* [n] */
     int32_t *fed, *targets;  /* [n] */
@@ -104,7 +107,7 @@ struct wr_core {
     double *sums;            /* [blocks of numbers] */
     real *attention_scratch; /* [threads, attention_size] */
     int64_t attention_size;
-    void *product_scratch;
+    void *product_scratch, *feed_scratch, *head_scratch;
 };
 
 /* Run a kernel over items. */

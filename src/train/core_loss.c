@@ -11,9 +11,9 @@ int64_t wr_core_chunk(const weir_train_shape *shape, int64_t rows) {
     return chunk < rows ? chunk : rows;
 }
 
-void wr_core_loss(wr_core *core, int64_t samples, bool gradients) {
+static void head_in_chunks(wr_core *core, int64_t n, bool gradients) {
     const weir_train_shape *shape = &core->shape;
-    const int64_t n = samples * shape->context, width = shape->width;
+    const int64_t width = shape->width;
     for (int64_t first = 0; first < n; first += core->chunk) {
         const int64_t rows = n - first < core->chunk ? n - first : core->chunk;
         const real *normed = core->normed + first * width;
@@ -30,4 +30,25 @@ void wr_core_loss(wr_core *core, int64_t samples, bool gradients) {
         wr_linear_inputs(&core->head, &part, core->logits, core->normed_gradient + first * width);
         wr_linear_weights(&core->head, &part, core->logits, normed, core->gradients);
     }
+}
+
+static void head_as_a_whole(wr_core *core, int64_t n, bool gradients) {
+    const wr_head head = {.n = n,
+                          .width = core->shape.width,
+                          .weight = &core->head.weight[0],
+                          .x = core->normed,
+                          .targets = core->targets,
+                          .nll = core->nll,
+                          .dx = gradients ? core->normed_gradient : NULL,
+                          .dw = core->gradients + core->head.offset[0],
+                          .scratch = core->head_scratch};
+    core->products->head->run(core->threads, &head);
+}
+
+void wr_core_loss(wr_core *core, int64_t samples, bool gradients) {
+    const int64_t n = samples * core->shape.context;
+    if (core->products->head != NULL)
+        head_as_a_whole(core, n, gradients);
+    else
+        head_in_chunks(core, n, gradients);
 }

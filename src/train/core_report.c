@@ -32,7 +32,7 @@ weir_status wr_core_report_forward(const wr_core *core, int64_t samples, weir_er
             return went_wrong(error, i, "queries, keys and values");
         if (!wr_core_finite(layer->attended, all)) return went_wrong(error, i, "attention");
         if (!wr_core_finite(layer->mixed, all)) return went_wrong(error, i, "attention's output");
-        if (!wr_core_finite(layer->gated, n * layer->gates.rows))
+        if (core->feed == NULL && !wr_core_finite(layer->gated, n * layer->gates.rows))
             return went_wrong(error, i, "the feed-forward gates");
         if (!wr_core_finite(after, all)) return went_wrong(error, i, "the feed-forward output");
     }

@@ -5,6 +5,7 @@
  * made anew after every update. Activations become tiles in pieces that stay in the second cache,
  * in the thread that multiplies them.
  */
+#include "train/products_bf16.h"
 #include "base/cpu.h"
 #include "train/products_inside.h"
 #include "train/train_kernels.h"
@@ -44,7 +45,11 @@ static size_t prepared_size(int64_t rows, int64_t columns) {
     return wr_tiles_bytes(rows, columns) + wr_tiles_bytes(columns, rows);
 }
 
-static const uint8_t *for_forward(const wr_product_weight *weight) { return weight->prepared; }
+const uint8_t *wr_bf16_forward_side(const wr_product_weight *weight) { return weight->prepared; }
+
+const uint8_t *wr_bf16_inputs_side(const wr_product_weight *weight) {
+    return (const uint8_t *)weight->prepared + wr_tiles_bytes(weight->rows, weight->columns);
+}
 
 static uint8_t *for_inputs(const wr_product_weight *weight) {
     return (uint8_t *)weight->prepared + wr_tiles_bytes(weight->rows, weight->columns);
@@ -53,7 +58,8 @@ static uint8_t *for_inputs(const wr_product_weight *weight) {
 /* Items are panels: those of W^T, then those of W. */
 static void prepare_panels(void *context, int64_t begin, int64_t end, int worker) {
     const wr_product_weight *weight = context;
-    const wr_tiles_source from = {weight->master, weight->columns, weight->rows, weight->columns};
+    const wr_tiles_source from = {weight->master, weight->columns, weight->rows, weight->columns,
+                                  0};
     const int64_t turned = rounded_up(weight->rows) / 16;
     (void)worker;
     if (begin < turned)
@@ -86,7 +92,7 @@ static void multiply_tokens(void *context, int64_t begin, int64_t end, int worke
     wr_tiles_begin();
     for (int64_t i = begin; i < end; i++) {
         const int64_t first = i * job->piece, tokens = smaller(job->piece, job->n - first);
-        const wr_tiles_source from = {job->x + first * job->k, job->k, tokens, job->k};
+        const wr_tiles_source from = {job->x + first * job->k, job->k, tokens, job->k, 0};
         wr_tiles_pack(WR_TILES_LEFT, &from, 0, rounded_up(tokens) / 16, left);
         wr_tiles_multiply(&(wr_tiles_product){.left = left,
                                               .right = job->right,
@@ -112,7 +118,7 @@ static void by_pieces(wr_threads *threads, by_tokens *job) {
 static void forward(wr_threads *threads, const wr_product_weight *weight, const real *x, real *y,
                     int64_t n, void *scratch) {
     by_tokens job = {.x = x,
-                     .right = for_forward(weight),
+                     .right = wr_bf16_forward_side(weight),
                      .y = y,
                      .n = n,
                      .k = weight->columns,
@@ -124,7 +130,7 @@ static void forward(wr_threads *threads, const wr_product_weight *weight, const 
 static void inputs(wr_threads *threads, const wr_product_weight *weight, const real *dy, real *dx,
                    int64_t n, bool add, void *scratch) {
     by_tokens job = {.x = dy,
-                     .right = for_inputs(weight),
+                     .right = wr_bf16_inputs_side(weight),
                      .y = dx,
                      .n = n,
                      .k = weight->rows,
@@ -165,8 +171,9 @@ static void add_piece(const by_rows *job, int64_t row, int64_t first, uint8_t *s
     const int64_t tokens = smaller(job->piece, job->n - first);
     const int64_t rows = smaller(job->block, job->rows - row);
     uint8_t *right = scratch, *left = scratch + wr_tiles_bytes(job->columns, job->piece);
-    const wr_tiles_source x = {job->x + first * job->columns, job->columns, tokens, job->columns};
-    const wr_tiles_source dy = {job->dy + first * job->rows + row, job->rows, tokens, rows};
+    const wr_tiles_source x = {job->x + first * job->columns, job->columns, tokens, job->columns,
+                               0};
+    const wr_tiles_source dy = {job->dy + first * job->rows + row, job->rows, tokens, rows, 0};
     wr_tiles_pack(WR_TILES_RIGHT, &x, 0, rounded_up(job->columns) / 16, right);
     wr_tiles_pack(WR_TILES_LEFT_TRANSPOSED, &dy, 0, rounded_up(rows) / 16, left);
     wr_tiles_multiply(&(wr_tiles_product){.left = left,
@@ -205,6 +212,52 @@ static void weights(wr_threads *threads, const wr_product_weight *weight, const 
     wr_threads_run(threads, (job.rows + job.block - 1) / job.block, 1, multiply_rows, &job);
 }
 
+/* ---- weights, from tiles that are there already -----------------------------------------------
+ */
+
+typedef struct from_tiles {
+    const uint8_t *left, *right;
+    float *dw;
+    int64_t n, rows, columns, block;
+} from_tiles;
+
+static void multiply_tiles(void *context, int64_t begin, int64_t end, int worker) {
+    const from_tiles *job = context;
+    const size_t panel = wr_tiles_bytes(WR_TILE_SIDE, job->n) / 2;
+    (void)worker;
+    wr_tiles_begin();
+    for (int64_t i = begin; i < end; i++) {
+        const int64_t row = i * job->block;
+        wr_tiles_product product = {.left_room = job->n,
+                                    .right_room = job->n,
+                                    .m = smaller(job->block, job->rows - row),
+                                    .n = job->columns,
+                                    .c = job->dw + row * job->columns,
+                                    .stride = job->columns,
+                                    .add = true};
+        for (int64_t token = 0; token < job->n; token += MOST_TOKENS) {
+            const size_t tile = (size_t)(token / WR_TILE_SIDE) * WR_TILE_BYTES;
+            product.left = job->left + (size_t)(row / 16) * panel + tile;
+            product.right = job->right + tile;
+            product.k = smaller(MOST_TOKENS, job->n - token);
+            wr_tiles_multiply(&product);
+        }
+    }
+    wr_tiles_end();
+}
+
+void wr_bf16_add_weights(wr_threads *threads, const void *left, const void *right, int64_t n,
+                         int64_t rows, int64_t columns, real *dw) {
+    from_tiles job = {.left = left,
+                      .right = right,
+                      .dw = dw,
+                      .n = n,
+                      .rows = rows,
+                      .columns = columns,
+                      .block = block_rows(rows, columns, wr_threads_count(threads))};
+    wr_threads_run(threads, (rows + job.block - 1) / job.block, 1, multiply_tiles, &job);
+}
+
 /* ---- the table ------------------------------------------------------------------------------- */
 
 static size_t larger(size_t a, size_t b) { return a > b ? a : b; }
@@ -222,6 +275,8 @@ static const wr_attention_kernels attention = {
     .backward = wr_amx_attention_back,
 };
 #define ATTENTION &attention
+#define FEED &wr_bf16_feed
+#define HEAD &wr_bf16_head
 
 #else
 
@@ -233,6 +288,8 @@ static bool runs_here(void) { return false; }
 #define inputs NULL
 #define weights NULL
 #define ATTENTION NULL
+#define FEED NULL
+#define HEAD NULL
 
 #endif
 
@@ -246,4 +303,6 @@ const wr_products wr_products_bf16 = {
     .inputs = inputs,
     .weights = weights,
     .attention = ATTENTION,
+    .feed = FEED,
+    .head = HEAD,
 };

@@ -120,7 +120,7 @@ static int64_t out_at(const item *it, int64_t t, int64_t head) {
 }
 
 static wr_tiles_source turned_rows(const item *it, int64_t count) {
-    return (wr_tiles_source){it->r.rows, it->r.dim, count, it->job->head_dim};
+    return (wr_tiles_source){it->r.rows, it->r.dim, count, it->job->head_dim, 0};
 }
 
 static void begin_item(item *it, const wr_attention_job *job, int64_t number, int worker,
@@ -135,7 +135,8 @@ static void begin_item(item *it, const wr_attention_job *job, int64_t number, in
     const int64_t key_panels = r->keys / 16, dim_panels = r->dim / 16;
     turn_rows(job, key_at(it, job->k, 0), job->kv_stride, 0, job->context, 1, 1, r->rows, r->dim);
     const wr_tiles_source k = turned_rows(it, job->context);
-    const wr_tiles_source v = {key_at(it, job->v, 0), job->kv_stride, job->context, job->head_dim};
+    const wr_tiles_source v = {key_at(it, job->v, 0), job->kv_stride, job->context, job->head_dim,
+                               0};
     wr_tiles_pack(WR_TILES_RIGHT_TRANSPOSED, &k, 0, key_panels, r->keys_right_turned);
     if (backward) {
         wr_tiles_pack(WR_TILES_RIGHT, &k, 0, dim_panels, r->keys_right);
@@ -295,7 +296,7 @@ static float read_span(const item *it, span *s) {
     const wr_tiles_source q = turned_rows(it, s->count);
     wr_tiles_pack(WR_TILES_RIGHT, &q, 0, r->dim / 16, r->queries_right);
     const wr_tiles_source dout = {job->dout + out_at(it, s->first, s->head), job->heads * dim,
-                                  s->count, dim};
+                                  s->count, dim, 0};
     wr_tiles_pack(WR_TILES_LEFT, &dout, 0, padded(s->count) / 16, r->dout_left);
     wr_tiles_pack(WR_TILES_RIGHT, &dout, 0, r->dim / 16, r->dout_right);
     for (int64_t i = 0; i < SPAN; i++) {

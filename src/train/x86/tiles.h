@@ -39,6 +39,7 @@ typedef struct wr_tiles_source {
     const float *a;
     int64_t stride;
     int64_t rows, columns;
+    int64_t room; /* the k that panels have room for; 0: no more than there is */
 } wr_tiles_source;
 
 /* Panels [begin, end) of what wr_tiles_bytes() measures, rounded to nearest, ties to even; `out` is

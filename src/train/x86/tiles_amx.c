@@ -68,17 +68,20 @@ INLINE void pack_tile(const bool pairs, const bool turn, const wr_tiles_source *
     UNROLLED_16 for (int i = 0; i < LANES; i++) v_store(to + i * 64, tile[i]);
 }
 
+INLINE int64_t whole_tiles(int64_t k) { return (k + WR_TILE_SIDE - 1) / WR_TILE_SIDE; }
+
 /* Either way along the rows of `a`, as memory likes to be read. */
 INLINE void pack(const bool pairs, const bool turn, const wr_tiles_source *s, int64_t begin,
                  int64_t end, void *out) {
     const int64_t k = pairs ? s->rows : s->columns;
-    const int64_t tiles = (k + WR_TILE_SIDE - 1) / WR_TILE_SIDE;
+    const int64_t tiles = whole_tiles(k);
     const int64_t panels = end - begin;
+    const size_t room = (size_t)whole_tiles(s->room > 0 ? s->room : k) * WR_TILE_BYTES;
     for (int64_t i = 0; i < panels * tiles; i++) {
         const int64_t panel = begin + (pairs ? i % panels : i / tiles);
         const int64_t t = pairs ? i / panels : i % tiles;
         pack_tile(pairs, turn, s, panel, t,
-                  (uint8_t *)out + (size_t)(panel * tiles + t) * WR_TILE_BYTES);
+                  (uint8_t *)out + (size_t)panel * room + (size_t)t * WR_TILE_BYTES);
     }
 }
 
@@ -173,9 +176,7 @@ static void multiply_edge(block b, int64_t rows, int64_t columns) {
             c[(size_t)i * stride + (size_t)j] = near[i * WR_TILE_SIDE + j];
 }
 
-static size_t panel_bytes(int64_t k) {
-    return (size_t)((k + WR_TILE_SIDE - 1) / WR_TILE_SIDE) * WR_TILE_BYTES;
-}
+static size_t panel_bytes(int64_t k) { return (size_t)whole_tiles(k) * WR_TILE_BYTES; }
 
 /* Ask for the sums of a block, which will be written. */
 INLINE void ask(const float *c, int64_t stride) {
@@ -209,7 +210,7 @@ static void multiply_columns(const wr_tiles_product *p, block b, int64_t first, 
 void wr_tiles_multiply(const wr_tiles_product *p) {
     block b = {.left_step = panel_bytes(p->left_room > 0 ? p->left_room : p->k),
                .right_step = panel_bytes(p->right_room > 0 ? p->right_room : p->k),
-               .tiles = (p->k + WR_TILE_SIDE - 1) / WR_TILE_SIDE,
+               .tiles = whole_tiles(p->k),
                .stride = (size_t)p->stride * sizeof(float),
                .add = p->add};
     const int64_t pairs = NEAR_BYTES / (int64_t)(2 * b.right_step);

@@ -113,7 +113,7 @@ static void lay_out(wr_core *core, wr_arena *arena) {
     core->stream = take(arena, n, width);
     core->stream_r = take(arena, n, 1);
     core->normed = take(arena, n, width);
-    core->feed_normed = take(arena, n, width);
+    core->feed_normed = core->feed == NULL ? take(arena, n, width) : NULL;
     core->attended_gradient = take(arena, n, width);
     core->normed_gradient = core->attended_gradient; /* read before the other is written */
     core->gradient = take(arena, n, width);

@@ -102,7 +102,8 @@ static wr_core *open_core(const size *of, const setting *set, const char *produc
     const wr_products *found = wr_products_find(products, &error);
     static wr_products table;
     if (found == NULL) return NULL;
-    table = timed(found);
+    product_seconds = 0;
+    table = set->threads == 1 ? timed(found) : *found;
     options.products = &table;
     if (wr_threads_create(set->threads, NULL, &threads, &error) != WEIR_OK) abort();
     options.threads = threads;
@@ -121,8 +122,8 @@ static void report(const size *of, const char *products, const setting *set, dou
     const double peak = set->peak / set->threads;
     printf("%-4s %-9s %8.0f tokens/s %6.1f Gop/s %4.0f%% of peak;", of->name, products, 1 / seconds,
            operations / seconds * 1e-9, 100 * operations / seconds / set->peak);
-    printf(" per processor %8.0f tokens/s %4.0f%%, products %2.0f%%", 1 / used,
-           100 * operations / used / peak, 100 * share);
+    printf(" per processor %8.0f tokens/s %4.0f%%", 1 / used, 100 * operations / used / peak);
+    if (set->threads == 1) printf(", single products %2.0f%%", 100 * share);
 }
 
 static void measure(const size *of, const setting *set, const char *products) {

@@ -273,6 +273,10 @@ void wr_threads_run(wr_threads *threads, int64_t items, int64_t grain, wr_task t
                     void *context) {
     assert(items >= 0 && grain >= 1);
     if (items == 0) return;
+    if (threads == NULL) {
+        task(context, 0, items, 0);
+        return;
+    }
     while ((items - 1) / grain >= MAX_RUNS) grain *= 2;
     uint32_t runs = (uint32_t)((items - 1) / grain + 1);
 
@@ -372,4 +376,4 @@ void wr_threads_release(wr_threads *threads) {
     if (atomic_fetch_sub(&threads->references, 1) == 1) destroy(threads, threads->count - 1);
 }
 
-int wr_threads_count(const wr_threads *threads) { return threads->count; }
+int wr_threads_count(const wr_threads *threads) { return threads == NULL ? 1 : threads->count; }

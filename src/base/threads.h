@@ -24,12 +24,12 @@ weir_status wr_threads_create(int count, const weir_allocator *allocator, wr_thr
 wr_threads *wr_threads_share(wr_threads *threads);
 void wr_threads_release(wr_threads *threads); /* joins the workers with the last reference */
 
-int wr_threads_count(const wr_threads *threads);
+int wr_threads_count(const wr_threads *threads); /* 1 for NULL */
 
 /* Run task over items [0, items), in runs of `grain` (>= 1), and return when all are done. Fewer
  * than two runs are computed by the caller alone, and so are all while others crowd the machine and
- * company costs more than it brings. No allocation; a concurrent call from another
- * thread on the same pool waits its turn. */
+ * company costs more than it brings; NULL is the caller alone, as worker 0. No allocation; a
+ * concurrent call from another thread on the same pool waits its turn. */
 void wr_threads_run(wr_threads *threads, int64_t items, int64_t grain, wr_task task, void *context);
 
 #endif

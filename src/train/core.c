@@ -37,17 +37,56 @@ static void lay_out_layer(wr_core *core, wr_core_layer *layer, wr_arena *arena) 
     layer->r[1] = take(arena, n, 1);
 }
 
-static size_t scratch_of_products(const wr_core *core) {
-    const int64_t n = core->samples * core->shape.context;
+/* For the products of a layer. */
+static size_t scratch_of_layer(const wr_core *core, int64_t n, int threads) {
     const wr_core_layer *layer = &core->layers[0]; /* all alike */
     const wr_linear *const linears[] = {&layer->projection, &layer->output, &layer->gates,
-                                        &layer->down, &core->head};
+                                        &layer->down};
     size_t most = 0;
-    for (int i = 0; i < 5; i++) {
-        size_t size = wr_linear_scratch(linears[i], core, i < 4 ? n : core->chunk);
+    for (int i = 0; i < 4; i++) {
+        size_t size = wr_linear_scratch(linears[i], n, threads);
         if (size > most) most = size;
     }
     return most;
+}
+
+static void lay_out_room(const wr_core *core, wr_core_room *room, wr_arena *arena) {
+    const int64_t rows = core->rows_most;
+    wr_core_room unused;
+    if (room == NULL) room = &unused;
+    room->normed = take(arena, rows, core->shape.width);
+    room->change = take(arena, rows, core->shape.width);
+    room->hidden = core->feed == NULL ? take(arena, rows, core->shape.feed_forward) : NULL;
+    room->products = wr_arena_take(arena, scratch_of_layer(core, rows, 1), 1);
+}
+
+/* For what products have as a whole. */
+static void lay_out_blocks(wr_core *core, wr_arena *arena) {
+    const weir_train_shape *shape = &core->shape;
+    const int64_t n = core->samples * shape->context;
+    const int threads = wr_threads_count(core->threads);
+    const wr_head_kernels *head = core->products->head;
+    size_t bytes = 0;
+    if (head != NULL) bytes = head->scratch_size(n, shape->width, shape->vocabulary, threads);
+    core->head_scratch = wr_arena_take(arena, bytes, 1);
+    bytes = 0;
+    if (core->feed != NULL)
+        bytes = core->feed->scratch_size(n, shape->width, shape->feed_forward, threads);
+    core->feed_scratch = wr_arena_take(arena, bytes, 1);
+}
+
+/* What threads compute with, one by one and together. */
+static void lay_out_scratch(wr_core *core, wr_arena *arena) {
+    const int64_t n = core->samples * core->shape.context;
+    const int threads = wr_threads_count(core->threads);
+    core->rooms = wr_arena_take(arena, (size_t)threads, sizeof *core->rooms);
+    for (int i = 0; i < threads; i++)
+        lay_out_room(core, core->rooms != NULL ? &core->rooms[i] : NULL, arena);
+    core->attention_scratch = take(arena, threads, core->attention_size);
+    const size_t layer = scratch_of_layer(core, n, threads);
+    const size_t head = wr_linear_scratch(&core->head, core->chunk, threads);
+    core->product_scratch = wr_arena_take(arena, layer > head ? layer : head, 1);
+    lay_out_blocks(core, arena);
 }
 
 static void lay_out_tables(wr_core *core, wr_arena *arena) {
@@ -64,7 +103,6 @@ static void lay_out_tables(wr_core *core, wr_arena *arena) {
 static void lay_out(wr_core *core, wr_arena *arena) {
     const weir_train_shape *shape = &core->shape;
     const int64_t n = core->samples * shape->context, width = shape->width;
-    const int threads = wr_threads_count(core->threads);
     core->parameters = take(arena, (int64_t)core->numbers, 1);
     core->gradients = take(arena, (int64_t)core->numbers, 1);
     core->moments[0] = take(arena, (int64_t)core->numbers, 1);
@@ -75,21 +113,22 @@ static void lay_out(wr_core *core, wr_arena *arena) {
     core->stream = take(arena, n, width);
     core->stream_r = take(arena, n, 1);
     core->normed = take(arena, n, width);
-    core->change = take(arena, n, width);
+    core->feed_normed = core->feed == NULL ? take(arena, n, width) : NULL;
+    core->attended_gradient = take(arena, n, width);
+    core->normed_gradient = core->attended_gradient; /* read before the other is written */
     core->gradient = take(arena, n, width);
-    if (core->feed == NULL) core->hidden = take(arena, n, shape->feed_forward);
+    core->mixed_gradient = take(arena, n, width);
+    core->hidden = core->feed == NULL ? take(arena, n, shape->feed_forward) : NULL;
     core->sink_gradients = take(arena, core->samples, shape->heads);
-    core->logits = take(arena, core->chunk, shape->vocabulary);
+    core->logits =
+        core->products->head == NULL ? take(arena, core->chunk, shape->vocabulary) : NULL;
     core->nll = take(arena, n, 1);
-    core->fed = wr_arena_take(arena, (size_t)n + 1, sizeof(int32_t));
+    core->fed = wr_arena_take(arena, (size_t)n, sizeof(int32_t));
     core->targets = wr_arena_take(arena, (size_t)n, sizeof(int32_t));
-    core->gain_partial = take(arena, (n + WR_NORM_BLOCK - 1) / WR_NORM_BLOCK, width);
+    for (int i = 0; i < 2; i++)
+        core->gain_partial[i] = take(arena, (n + WR_NORM_BLOCK - 1) / WR_NORM_BLOCK, width);
     core->sums = wr_arena_take(arena, core->numbers / WR_UPDATE_BLOCK + 1, sizeof(double));
-    core->attention_scratch = take(arena, threads, core->attention_size);
-    core->product_scratch = wr_arena_take(arena, scratch_of_products(core), 1);
-    if (core->feed != NULL)
-        core->feed_scratch = wr_arena_take(
-            arena, core->feed->scratch_size(n, width, shape->feed_forward, threads), 1);
+    lay_out_scratch(core, arena);
 }
 
 /* ---- creation -------------------------------------------------------------------------------- */
@@ -126,6 +165,12 @@ static void describe_layer(wr_core *core, int64_t number) {
     wr_linear_init(&layer->down, shape, i + 2, 1);
 }
 
+/* Rows that go together through a block's end: as many as a second cache holds beside the weights,
+ * or, where it does not hold those, enough to pay for reading them. */
+static int64_t rows_most(const weir_train_shape *shape) {
+    return shape->width * shape->feed_forward <= 1 << 18 ? 128 : 512;
+}
+
 /* Everything but the arena. `layers` is given. */
 static void describe(wr_core *core, const wr_core_options *options, wr_core_layer *layers) {
     *core = (wr_core){.shape = options->shape,
@@ -139,6 +184,7 @@ static void describe(wr_core *core, const wr_core_options *options, wr_core_laye
     core->head_dim = shape->width / shape->heads;
     core->numbers = wr_parameters_size(shape);
     core->chunk = wr_core_chunk(shape, core->samples * shape->context);
+    core->rows_most = rows_most(shape);
     core->attention =
         core->products->attention != NULL ? core->products->attention : &core->kernels->attention;
     core->attention_size = core->attention->scratch(shape->context, core->head_dim);
@@ -249,12 +295,12 @@ real *wr_core_moments(wr_core *core, int which) { return core->moments[which]; }
 void wr_core_parameters_changed(wr_core *core) {
     for (int64_t i = 0; i < core->shape.layers; i++) {
         wr_core_layer *layer = &core->layers[i];
-        wr_linear_prepare(&layer->projection, core);
-        wr_linear_prepare(&layer->output, core);
-        wr_linear_prepare(&layer->gates, core);
-        wr_linear_prepare(&layer->down, core);
+        wr_linear_prepare(&layer->projection, core->threads);
+        wr_linear_prepare(&layer->output, core->threads);
+        wr_linear_prepare(&layer->gates, core->threads);
+        wr_linear_prepare(&layer->down, core->threads);
     }
-    wr_linear_prepare(&core->head, core);
+    wr_linear_prepare(&core->head, core->threads);
 }
 
 /* Whose prediction counts: of all fed tokens but the sink's. */

@@ -34,30 +34,30 @@ void wr_linear_init(wr_linear *linear, const weir_train_shape *shape, int64_t fi
     }
 }
 
-void wr_linear_lay_out(wr_linear *linear, wr_core *core, wr_arena *arena) {
+void wr_linear_lay_out(wr_linear *linear, const wr_core *core, wr_arena *arena) {
+    linear->products = core->products;
     for (int64_t i = 0; i < linear->count; i++) {
         wr_product_weight *weight = &linear->weight[i];
-        size_t size = core->products->prepared_size(weight->rows, weight->columns);
+        size_t size = linear->products->prepared_size(weight->rows, weight->columns);
         weight->prepared = size > 0 ? wr_arena_take(arena, size, 1) : NULL;
         if (core->parameters != NULL) weight->master = core->parameters + linear->offset[i];
     }
 }
 
-size_t wr_linear_scratch(const wr_linear *linear, const wr_core *core, int64_t n) {
+size_t wr_linear_scratch(const wr_linear *linear, int64_t n, int threads) {
     size_t most = 0;
     for (int64_t i = 0; i < linear->count; i++) {
         const wr_product_weight *weight = &linear->weight[i];
-        size_t size = core->products->scratch_size(weight->rows, weight->columns, n,
-                                                   wr_threads_count(core->threads));
+        size_t size = linear->products->scratch_size(weight->rows, weight->columns, n, threads);
         if (size > most) most = size;
     }
     return most;
 }
 
-void wr_linear_prepare(wr_linear *linear, wr_core *core) {
-    if (core->products->prepare == NULL) return;
+void wr_linear_prepare(wr_linear *linear, wr_threads *threads) {
+    if (linear->products->prepare == NULL) return;
     for (int64_t i = 0; i < linear->count; i++)
-        core->products->prepare(core->threads, &linear->weight[i]);
+        linear->products->prepare(threads, &linear->weight[i]);
 }
 
 wr_part wr_linear_part(const wr_linear *linear, real *y, int64_t part, int64_t n) {
@@ -67,27 +67,41 @@ wr_part wr_linear_part(const wr_linear *linear, real *y, int64_t part, int64_t n
     return (wr_part){y + before * n, linear->part_rows[part]};
 }
 
-void wr_linear_forward(wr_linear *linear, wr_core *core, const real *x, real *y, int64_t n) {
+/* Where the rows begin in the array of matrix i. */
+static int64_t rows_at(const wr_linear_rows *rows, int64_t before, int64_t width) {
+    return rows->n * before + rows->first * width;
+}
+
+void wr_linear_forward(const wr_linear *linear, const wr_linear_rows *rows, const real *x,
+                       real *y) {
+    int64_t before = 0;
     for (int64_t i = 0; i < linear->count; i++) {
         const wr_product_weight *weight = &linear->weight[i];
-        core->products->forward(core->threads, weight, x, y, n, core->product_scratch);
-        y += n * weight->rows;
+        real *at = y + rows_at(rows, before, weight->rows);
+        linear->products->forward(rows->threads, weight, x, at, rows->count, rows->scratch);
+        before += weight->rows;
     }
 }
 
-void wr_linear_inputs(wr_linear *linear, wr_core *core, const real *dy, real *dx, int64_t n) {
+void wr_linear_inputs(const wr_linear *linear, const wr_linear_rows *rows, const real *dy,
+                      real *dx) {
+    int64_t before = 0;
     for (int64_t i = 0; i < linear->count; i++) {
         const wr_product_weight *weight = &linear->weight[i];
-        core->products->inputs(core->threads, weight, dy, dx, n, i > 0, core->product_scratch);
-        dy += n * weight->rows;
+        const real *at = dy + rows_at(rows, before, weight->rows);
+        linear->products->inputs(rows->threads, weight, at, dx, rows->count, i > 0, rows->scratch);
+        before += weight->rows;
     }
 }
 
-void wr_linear_weights(wr_linear *linear, wr_core *core, const real *dy, const real *x, int64_t n) {
+void wr_linear_weights(const wr_linear *linear, const wr_linear_rows *rows, const real *dy,
+                       const real *x, real *gradients) {
+    int64_t before = 0;
     for (int64_t i = 0; i < linear->count; i++) {
         const wr_product_weight *weight = &linear->weight[i];
-        core->products->weights(core->threads, weight, dy, x, core->gradients + linear->offset[i],
-                                n, core->product_scratch);
-        dy += n * weight->rows;
+        const real *at = dy + rows_at(rows, before, weight->rows);
+        linear->products->weights(rows->threads, weight, at, x, gradients + linear->offset[i],
+                                  rows->count, rows->scratch);
+        before += weight->rows;
     }
 }

@@ -41,6 +41,8 @@ typedef struct wr_products {
     const struct wr_attention_kernels *attention;
     /* The feed-forward block as a whole (feed.h); NULL: one step after another. */
     const struct wr_feed_kernels *feed;
+    /* The head and the cross entropy likewise (head.h). */
+    const struct wr_head_kernels *head;
 } wr_products;
 
 /* By name, or the fastest that runs here for "auto"; NULL and a sentence when there is none. */

@@ -276,6 +276,7 @@ static const wr_attention_kernels attention = {
 };
 #define ATTENTION &attention
 #define FEED &wr_bf16_feed
+#define HEAD &wr_bf16_head
 
 #else
 
@@ -288,6 +289,7 @@ static bool runs_here(void) { return false; }
 #define weights NULL
 #define ATTENTION NULL
 #define FEED NULL
+#define HEAD NULL
 
 #endif
 
@@ -302,4 +304,5 @@ const wr_products wr_products_bf16 = {
     .weights = weights,
     .attention = ATTENTION,
     .feed = FEED,
+    .head = HEAD,
 };

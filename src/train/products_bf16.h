@@ -5,6 +5,7 @@
 #define WR_PRODUCTS_BF16_H
 
 #include "train/feed.h"
+#include "train/head.h"
 
 /* A prepared weight as the right side of `forward`, [columns, rows], and of `inputs`, [rows,
  * columns]. */
@@ -16,5 +17,6 @@ void wr_bf16_add_weights(wr_threads *threads, const void *left, const void *righ
                          int64_t rows, int64_t columns, real *dw);
 
 extern const wr_feed_kernels wr_bf16_feed;
+extern const wr_head_kernels wr_bf16_head;
 
 #endif

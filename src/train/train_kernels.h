@@ -41,7 +41,7 @@ typedef struct wr_norm_job {
 
 /* Item = block of WR_NORM_BLOCK rows. With u = gain * dy and x^ = x * r
  *
- *     dx += r * (u - x^ * mean(u x^))        dgain[block] = sum over its rows of dy x^
+ *     dx = before + r * (u - x^ * mean(u x^))        dgain[block] = sum over its rows of dy x^
  *
  * and y = gain x^ is computed again. */
 enum { WR_NORM_BLOCK = 32 };
@@ -49,9 +49,9 @@ typedef struct wr_norm_back {
     int64_t width, rows;
     const real *x, *gain, *r;
     const real *dy;
-    real *y;       /* the norm's result, again */
-    real *dx;      /* [n, width], added to unless `first` */
-    bool first;    /* dx is written, not added to */
+    real *y;            /* the norm's result, again */
+    const real *before; /* [n, width]: what dx is beside the norm; NULL: nothing. May be dx. */
+    real *dx;
     real *partial; /* [blocks, width] */
 } wr_norm_back;
 

@@ -80,6 +80,54 @@ static void same_bits_for_any_threads(void **state) {
     }
 }
 
+/* Length of a tensor's gradient, and of its difference from another's. */
+static void compare(const real *x, const real *y, int64_t count, double *length, double *apart) {
+    *length = *apart = 0;
+    for (int64_t i = 0; i < count; i++) {
+        *length += (double)x[i] * (double)x[i];
+        *apart += ((double)x[i] - (double)y[i]) * ((double)x[i] - (double)y[i]);
+    }
+    *length = sqrt(*length);
+    *apart = sqrt(*apart);
+}
+
+/* Gradients of rounded products point where the exact ones do. */
+static void bfloat16_is_near_float32(void **state) {
+    const wr_products *rounded = wr_products_find("bfloat16", NULL);
+    (void)state;
+    if (rounded == NULL) {
+        print_message("this machine has no products of bfloat16\n");
+        return;
+    }
+    for (int variant = 0; variant < 8; variant++) {
+        weir_train_shape shape = even_shape;
+        shape.sink = (weir_train_sink)(variant / 2);
+        shape.positions = (weir_train_positions)(variant % 2);
+        wr_core *exact = open_core(&shape, SAMPLES, 2);
+        wr_core *core = open_core_of(&shape, SAMPLES, 2, rounded);
+        int32_t *tokens = draw_tokens(&shape, SAMPLES, 3);
+        double nll[2];
+        wr_core_start(exact, 9);
+        wr_core_start(core, 9);
+        learn(exact, tokens, SAMPLES, &nll[0]);
+        learn(core, tokens, SAMPLES, &nll[1]);
+        assert_true(fabs(nll[1] / nll[0] - 1) < 1e-3);
+        for (int64_t i = 0; i < wr_parameters_count(&shape); i++) {
+            wr_parameter parameter;
+            double length, apart;
+            wr_parameters_get(&shape, i, &parameter);
+            compare(wr_core_gradients(exact) + parameter.offset,
+                    wr_core_gradients(core) + parameter.offset, parameter.rows * parameter.columns,
+                    &length, &apart);
+            if (!(apart < 0.03 * length))
+                fail_msg("%s: %.2g of %.2g", parameter.name, apart, length);
+        }
+        wr_core_destroy(exact);
+        wr_core_destroy(core);
+        free(tokens);
+    }
+}
+
 /* A core with room for more samples computes fewer all the same. */
 static void room_for_more_changes_nothing(void **state) {
     (void)state;
@@ -314,6 +362,7 @@ static void memory_is_planned(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(same_bits_for_any_threads),
+        cmocka_unit_test(bfloat16_is_near_float32),
         cmocka_unit_test(room_for_more_changes_nothing),
         cmocka_unit_test(sinks_share_the_start),
         cmocka_unit_test(nan_names_layer_and_part),

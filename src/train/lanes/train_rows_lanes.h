@@ -55,6 +55,7 @@ INLINE void norm_back_row(const wr_norm_back *job, int64_t row, real *partial) {
     const int64_t width = job->width, at = row * width;
     const real *x = job->x + at, *dy = job->dy + at;
     real *y = job->y + at, *dx = job->dx + at;
+    const real *before = job->before != NULL ? job->before + at : NULL;
     const real r = job->r[row];
     lanes sum = {0};
     for (int64_t i = 0; i < width; i += LANES) {
@@ -67,7 +68,7 @@ INLINE void norm_back_row(const wr_norm_back *job, int64_t row, real *partial) {
         const lanes gain = row_load(job->gain + i, some), d = row_load(dy + i, some);
         const lanes normed = row_load(x + i, some) * r;
         lanes change = (gain * d - normed * mean) * r;
-        if (!job->first) change += row_load(dx + i, some);
+        if (before != NULL) change += row_load(before + i, some);
         row_store(dx + i, change, some);
         row_store(partial + i, row_load(partial + i, some) + d * normed, some);
         row_store(y + i, gain * normed, some);

@@ -15,6 +15,7 @@
 #include "text/merger.h"
 #include "text/merges.h"
 #include "text/splitter.h"
+#include "text/unicode.h"
 #include "text/utf8.h"
 #include "text/vocab_inside.h"
 
@@ -100,6 +101,16 @@ static size_t encode_piece(scratch *s, const wr_vocab *vocab, size_t begin, size
 
 /* ---- runs ------------------------------------------------------------------------------------ */
 
+/* What the patterns see of a character that is not ASCII (length <= 0: a byte that is no UTF-8),
+ * where it is not itself: controls, or ASCII punctuation, as many as it has bytes. */
+static int stand_in(const byte_level *own, const uint8_t *text, int length) {
+    if (length <= 0) return STANDS_FOR_A_BYTE;
+    if (!own->row->old_punctuation) return -1;
+    uint32_t code = wr_utf8_code(text, length);
+    if (!wr_unicode_differs(code)) return -1;
+    return wr_unicode_class(code) == WR_CHARACTER_PUNCTUATION ? '!' : STANDS_FOR_A_BYTE;
+}
+
 /* The run and what the patterns see of it; returns the bytes of the space prefix: one before the
  * beginning of a text, where it is wanted and there is none yet. */
 static size_t prepare_run(scratch *s, const wr_vocab *vocab, const wr_run *run, bool begun) {
@@ -107,10 +118,13 @@ static size_t prepare_run(scratch *s, const wr_vocab *vocab, const wr_run *run, 
     s->text[0] = ' ';
     memcpy(s->text + prefix, run->text, run->size);
     memcpy(s->seen, s->text, prefix + run->size);
-    for (size_t i = 0; i < run->size;) {
-        int length = run->text[i] < 0x80 ? 1 : wr_utf8_length(run->text + i, run->size - i);
-        if (length <= 0) s->seen[prefix + i] = STANDS_FOR_A_BYTE;
-        i += length > 0 ? (size_t)length : 1;
+    for (size_t i = 0, size; i < run->size; i += size) {
+        size = 1;
+        if (run->text[i] < 0x80) continue;
+        int length = wr_utf8_length(run->text + i, run->size - i);
+        if (length > 0) size = (size_t)length;
+        int seen = stand_in(vocab->own, run->text + i, length);
+        if (seen >= 0) memset(s->seen + prefix + i, seen, size);
     }
     return prefix;
 }

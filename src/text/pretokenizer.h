@@ -14,8 +14,9 @@ typedef struct wr_pretokenizer {
     /* Applied one after another, each to every piece that the ones before it left: what matches is
      * a piece, and what lies between matches is one. Unused ones are NULL. */
     const char *patterns[WR_SPLIT_STAGES];
-    bool ignores_merges; /* a piece that is a token as a whole is that token */
-    bool adds_bos;       /* where the file does not say */
+    bool ignores_merges;  /* a piece that is a token as a whole is that token */
+    bool old_punctuation; /* what is punctuation says the reference (unicode.h), not PCRE2 */
+    bool adds_bos;        /* where the file does not say */
     bool adds_eos;
 } wr_pretokenizer;
 

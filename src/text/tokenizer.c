@@ -142,9 +142,10 @@ static weir_status scan(wr_tokenizer *t, bool final, const sink *out) {
             if (status == WEIR_OK) status = make_room(t, 1, out);
             if (status == WEIR_OK) t->tokens[t->batch++] = next.token;
             begin = t->at + next.size;
-        } else if (t->at + next.size - begin > WR_HELD_BYTES) {
-            status = shorten_run(t, &begin, out);
         }
+        while (status == WEIR_OK && next.kind == STEP_CHARACTER &&
+               t->at + next.size - begin > WR_HELD_BYTES)
+            status = shorten_run(t, &begin, out);
         t->at += next.size;
     }
     if (status == WEIR_OK)

@@ -86,6 +86,8 @@ static int difference(uint32_t code) {
     return 0;
 }
 
+bool wr_unicode_differs(uint32_t code) { return difference(code) != 0; }
+
 static bool is_white(uint32_t code) {
     return code == ' ' || code == '\t' || code == '\n' || code == '\r' || code == 0xA0 ||
            code == 0x1680 || (code >= 0x2000 && code <= 0x200A) || code == 0x2028 ||

@@ -1,6 +1,6 @@
 /*
- * What WordPiece has to know of characters: classes, small letters, parts. utf8proc stands behind
- * this file alone.
+ * What BERT's way of reading text has to know of characters, as the reference has it (unicode.c):
+ * classes, small letters, parts. utf8proc stands behind this file alone.
  */
 #ifndef WR_UNICODE_H
 #define WR_UNICODE_H
@@ -18,6 +18,8 @@ typedef enum wr_character {
 } wr_character;
 
 wr_character wr_unicode_class(uint32_t code);
+/* Whether the reference classes this code point otherwise than newer tables do. */
+bool wr_unicode_differs(uint32_t code);
 
 /* The canonical combining class: 0 for a starter. */
 int wr_unicode_order(uint32_t code);

@@ -37,6 +37,7 @@ struct wr_tokenizer {
     void *scratch; /* the kind's */
     size_t at;     /* decided bytes: the run so far */
     size_t size;   /* bytes held */
+    size_t futile; /* bytes of the run when nothing more of it was certain */
     wr_carried carried;
     bool parse_special;
     size_t batch; /* tokens waiting to be emitted; 0 between calls */
@@ -62,7 +63,7 @@ wr_tokenizer *wr_tokenizer_layout(wr_arena *arena, const wr_vocab *vocab) {
 }
 
 void wr_tokenizer_reset(wr_tokenizer *tokenizer, bool prefix) {
-    tokenizer->at = tokenizer->size = tokenizer->batch = 0;
+    tokenizer->at = tokenizer->size = tokenizer->batch = tokenizer->futile = 0;
     tokenizer->carried = (wr_carried){.begun = !prefix};
     tokenizer->parse_special = false;
 }
@@ -130,6 +131,16 @@ static step look(const wr_tokenizer *t, bool final) {
     return (step){.kind = STEP_CHARACTER, .size = length > 0 ? (size_t)length : 1};
 }
 
+/* A short run is tried with every byte more; a long one only when it has grown, so that a text that
+ * comes byte by byte and has no border takes no time that grows with the square of what is held. */
+static bool is_worth_a_try(wr_tokenizer *t, size_t begin) {
+    size_t size = t->at - begin;
+    if (begin == 0 && t->futile >= 512 && size >= t->futile && size - t->futile < t->futile / 16)
+        return false;
+    t->futile = size;
+    return true;
+}
+
 /* Decide all that can be decided, and move what is left to the front. */
 static weir_status scan(wr_tokenizer *t, bool final, const sink *out) {
     weir_status status = WEIR_OK;
@@ -148,7 +159,7 @@ static weir_status scan(wr_tokenizer *t, bool final, const sink *out) {
             status = shorten_run(t, &begin, out);
         t->at += next.size;
     }
-    if (status == WEIR_OK)
+    if (status == WEIR_OK && (final || is_worth_a_try(t, begin)))
         status = encode_run(t, &begin, t->at, final ? WR_RUN_OVER : WR_RUN_OPEN, out);
     t->at -= begin;
     t->size -= begin;
@@ -198,6 +209,7 @@ void wr_tokenizer_copy(wr_tokenizer *to, const wr_tokenizer *from) {
     assert(to->vocab == from->vocab);
     to->at = from->at;
     to->size = from->size;
+    to->futile = from->futile;
     to->carried = from->carried;
     to->parse_special = from->parse_special;
     to->batch = 0;

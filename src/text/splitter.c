@@ -20,7 +20,7 @@
 #include <string.h>
 
 #define MATCH_LIMIT 10000000
-#define BLOCK_BYTES ((size_t)64 << 10) /* frames of the interpreter, where there is no JIT */
+#define BLOCK_BYTES ((size_t)32 << 10) /* frames of the interpreter, where there is no JIT */
 
 /* Unicode's White_Space; PCRE2's own \s has U+180E too. */
 #define WHITE                                                                                      \

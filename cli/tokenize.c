@@ -5,7 +5,7 @@
 #include "common/stream_options.h"
 
 typedef struct tokenize_arguments {
-    cli_value text, no_bos, json;
+    cli_value text, no_bos, special, json;
 } tokenize_arguments;
 
 #define AT(field) offsetof(tokenize_arguments, field)
@@ -13,6 +13,8 @@ static const cli_option options[] = {
     {"--text", OPTION_TEXT, "FILE", .at = AT(text), .help = "the text; - reads standard input"},
     {"--no-bos", OPTION_FLAG, NULL, .at = AT(no_bos),
      .help = "leave out the tokens that the model adds at the beginning and the end"},
+    {"--special", OPTION_FLAG, NULL, .at = AT(special),
+     .help = "control tokens written in the text become those tokens"},
     {"--json", OPTION_FLAG, NULL, .at = AT(json), .help = "print {\"tokens\":[...]}"},
     {0},
 };
@@ -71,7 +73,10 @@ static int run(cli_call *call, void *given) {
         status = input_read(arguments->text.text, &text, &error);
     }
     if (status == WEIR_OK) {
-        status = input_tokenize(model, &text, !arguments->no_bos.given, &tokens, &error);
+        bool ends = !arguments->no_bos.given;
+        status = arguments->special.given
+                     ? input_tokenize_special(model, &text, ends, &tokens, &error)
+                     : input_tokenize(model, &text, ends, &tokens, &error);
     }
     if (status == WEIR_OK) {
         status = call->json ? print_json(&tokens, &error) : print_table(model, &tokens, &error);
@@ -84,7 +89,7 @@ static int run(cli_call *call, void *given) {
 
 const cli_command tokenize_command = {
     .name = "tokenize",
-    .synopsis = "MODEL.gguf --text FILE [--no-bos] [--json]",
+    .synopsis = "MODEL.gguf --text FILE [--no-bos] [--special] [--json]",
     .summary = "the tokens of a text, as a stream would see them",
     .notes = "The text is taken byte for byte. A file that holds only a vocabulary is enough.",
     .groups = groups,

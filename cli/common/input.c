@@ -127,10 +127,14 @@ static weir_status take_tokens(void *context, const int32_t *tokens, int64_t cou
     return WEIR_OK;
 }
 
-static weir_status tokenize(const weir_model *model, const char *text, size_t size, bool bos,
-                            weir_token_fn emit, void *context, weir_error *error) {
+/* weir_model_tokenize, or the other one. */
+typedef weir_status (*tokenize_fn)(const weir_model *model, const char *text, size_t size, bool bos,
+                                   weir_token_fn emit, void *context, weir_error *error);
+
+static weir_status tokenize(tokenize_fn how, const weir_model *model, const char *text, size_t size,
+                            bool bos, weir_token_fn emit, void *context, weir_error *error) {
     weir_error inner = {0};
-    weir_status status = weir_model_tokenize(model, text, size, bos, emit, context, &inner);
+    weir_status status = how(model, text, size, bos, emit, context, &inner);
     if (status != WEIR_OK) {
         const char *why = inner.message[0] != '\0' ? inner.message : weir_status_text(status);
         weir_error_set(error, status, "%s", why);
@@ -138,11 +142,21 @@ static weir_status tokenize(const weir_model *model, const char *text, size_t si
     return status;
 }
 
-weir_status input_tokenize(const weir_model *model, const byte_buffer *text, bool bos,
-                           token_list *out, weir_error *error) {
-    weir_status status = tokenize(model, text->data, text->size, bos, take_tokens, out, error);
+static weir_status tokenize_all(tokenize_fn how, const weir_model *model, const byte_buffer *text,
+                                bool bos, token_list *out, weir_error *error) {
+    weir_status status = tokenize(how, model, text->data, text->size, bos, take_tokens, out, error);
     bool all = status == WEIR_CANCELLED && out->most > 0 && out->count == out->most;
     return all ? WEIR_OK : status; /* all that was wanted */
+}
+
+weir_status input_tokenize(const weir_model *model, const byte_buffer *text, bool bos,
+                           token_list *out, weir_error *error) {
+    return tokenize_all(weir_model_tokenize, model, text, bos, out, error);
+}
+
+weir_status input_tokenize_special(const weir_model *model, const byte_buffer *text, bool bos,
+                                   token_list *out, weir_error *error) {
+    return tokenize_all(weir_model_tokenize_special, model, text, bos, out, error);
 }
 
 static weir_status count_tokens(void *context, const int32_t *tokens, int64_t count) {
@@ -153,7 +167,7 @@ static weir_status count_tokens(void *context, const int32_t *tokens, int64_t co
 
 weir_status input_count_tokens(const weir_model *model, const char *text, size_t size,
                                int64_t *count, weir_error *error) {
-    return tokenize(model, text, size, true, count_tokens, count, error);
+    return tokenize(weir_model_tokenize, model, text, size, true, count_tokens, count, error);
 }
 
 static weir_status take_number(const char *name, const char *text, size_t *at, token_list *out,

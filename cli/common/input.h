@@ -30,6 +30,9 @@ weir_status input_read(const char *path, byte_buffer *out, weir_error *error);
 /* The tokens of a text, as a stream would see them; list->most of them when that is set. */
 weir_status input_tokenize(const weir_model *model, const byte_buffer *text, bool bos,
                            token_list *out, weir_error *error);
+/* The same; control tokens written in the text become those tokens. */
+weir_status input_tokenize_special(const weir_model *model, const byte_buffer *text, bool bos,
+                                   token_list *out, weir_error *error);
 
 /* Add the number of a text's tokens to *count. */
 weir_status input_count_tokens(const weir_model *model, const char *text, size_t size,

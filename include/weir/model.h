@@ -102,6 +102,11 @@ typedef weir_status (*weir_token_fn)(void *context, const int32_t *tokens, int64
 WEIR_API weir_status weir_model_tokenize(const weir_model *model, const char *text, size_t size,
                                          bool bos, weir_token_fn emit, void *context,
                                          weir_error *error);
+/* The same, but control tokens written in the text ("<|im_end|>") become those tokens. Only for
+ * text that a program wrote itself: in a stranger's text they would be orders. */
+WEIR_API weir_status weir_model_tokenize_special(const weir_model *model, const char *text,
+                                                 size_t size, bool bos, weir_token_fn emit,
+                                                 void *context, weir_error *error);
 
 /* The piece of one token as the file's vocabulary writes it ("▁once" with its space mark, "<0x0A>",
  * control tokens by their name), cut to `capacity` bytes; returns the bytes written. Not

@@ -169,6 +169,8 @@ void weir_model_get_tensor(const weir_model *model, int64_t i, weir_tensor_info 
 typedef struct tokenize_context {
     weir_token_fn emit;
     void *context;
+    bool ends;    /* with BOS and EOS where the model adds them */
+    bool special; /* control tokens are parsed */
 } tokenize_context;
 
 static weir_status pass_tokens(void *context, const int32_t *tokens, int64_t count,
@@ -180,22 +182,22 @@ static weir_status pass_tokens(void *context, const int32_t *tokens, int64_t cou
 }
 
 static weir_status tokenize_with(wr_tokenizer *tokenizer, const wr_vocab *vocab, const char *text,
-                                 size_t size, bool ends, tokenize_context *to, weir_error *error) {
+                                 size_t size, tokenize_context *to, weir_error *error) {
     int32_t bos = wr_vocab_bos(vocab);
     int32_t eos = wr_vocab_eos(vocab);
     weir_status status = WEIR_OK;
     wr_tokenizer_reset(tokenizer, true);
-    if (ends && wr_vocab_adds_bos(vocab) && bos >= 0) status = pass_tokens(to, &bos, 1, error);
+    if (to->ends && wr_vocab_adds_bos(vocab) && bos >= 0) status = pass_tokens(to, &bos, 1, error);
     if (status == WEIR_OK)
-        status = wr_tokenizer_feed(tokenizer, text, size, false, pass_tokens, to, error);
+        status = wr_tokenizer_feed(tokenizer, text, size, to->special, pass_tokens, to, error);
     if (status == WEIR_OK) status = wr_tokenizer_flush(tokenizer, pass_tokens, to, error);
-    if (status == WEIR_OK && ends && wr_vocab_adds_eos(vocab) && eos >= 0)
+    if (status == WEIR_OK && to->ends && wr_vocab_adds_eos(vocab) && eos >= 0)
         status = pass_tokens(to, &eos, 1, error);
     return status;
 }
 
-weir_status weir_model_tokenize(const weir_model *model, const char *text, size_t size, bool bos,
-                                weir_token_fn emit, void *context, weir_error *error) {
+static weir_status tokenize(const weir_model *model, const char *text, size_t size,
+                            tokenize_context *to, weir_error *error) {
     const weir_allocator *allocator = wr_model_allocator(model);
     weir_status status = wr_vocab_usable(model->vocab, error);
     if (status != WEIR_OK) return status;
@@ -204,10 +206,22 @@ weir_status weir_model_tokenize(const weir_model *model, const char *text, size_
     if (wr_arena_bind(&arena, allocator) != WEIR_OK)
         return weir_error_set(error, WEIR_MEMORY, "no memory for a tokenizer");
     wr_tokenizer *tokenizer = wr_tokenizer_layout(&arena, model->vocab);
-    tokenize_context to = {emit, context};
-    status = tokenize_with(tokenizer, model->vocab, text, size, bos, &to, error);
+    status = tokenize_with(tokenizer, model->vocab, text, size, to, error);
     wr_arena_release(&arena, allocator);
     return status;
+}
+
+weir_status weir_model_tokenize(const weir_model *model, const char *text, size_t size, bool bos,
+                                weir_token_fn emit, void *context, weir_error *error) {
+    tokenize_context to = {.emit = emit, .context = context, .ends = bos};
+    return tokenize(model, text, size, &to, error);
+}
+
+weir_status weir_model_tokenize_special(const weir_model *model, const char *text, size_t size,
+                                        bool bos, weir_token_fn emit, void *context,
+                                        weir_error *error) {
+    tokenize_context to = {.emit = emit, .context = context, .ends = bos, .special = true};
+    return tokenize(model, text, size, &to, error);
 }
 
 size_t weir_model_token_piece(const weir_model *model, int32_t token, char *out, size_t capacity) {

@@ -17,7 +17,7 @@
 static const char magic[8] = "WEIRSTRM";
 
 /* 2: keys lie transposed in their pages (tensor/kv.h). */
-#define SAVED_VERSION 2
+#define SAVED_VERSION 3
 
 /* --- Writing ---------------------------------------------------------------------------------- */
 

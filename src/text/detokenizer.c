@@ -36,7 +36,7 @@ static size_t pass(wr_detokenizer *state, uint8_t byte, char *out) {
 
 size_t wr_detokenize(const wr_vocab *vocab, wr_detokenizer *state, int32_t token, bool show_control,
                      char *out) {
-    if (token < 0 || token >= vocab->size || !vocab->kind || !vocab->kind->decode) return 0;
+    if (token < 0 || token >= vocab->size || !vocab->kind) return 0;
     uint8_t type = vocab->types[token];
     if (type == WR_TOKEN_CONTROL && !show_control) return 0;
     /* The token's bytes go to the end of `out`: they are overtaken only after they were read, since

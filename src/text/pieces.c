@@ -108,37 +108,42 @@ static void sort(const wr_vocab *vocab, int32_t *ids, int32_t count) {
     }
 }
 
-static bool is_literal(const wr_vocab *vocab, int32_t token, bool special) {
-    size_t size = vocab->pieces[token].size;
-    if (size == 0 || size > WR_LITERAL_BYTES) return false;
-    uint8_t type = vocab->types[token];
-    if (type == WR_TOKEN_USER_DEFINED) return true;
-    return special && (type == WR_TOKEN_CONTROL || type == WR_TOKEN_UNKNOWN);
+static bool is_user_defined(const wr_vocab *vocab, int32_t token) {
+    return vocab->pieces[token].size <= WR_LITERAL_BYTES &&
+           vocab->types[token] == WR_TOKEN_USER_DEFINED;
 }
 
-static weir_status collect(wr_vocab *vocab, wr_literals *literals, bool special,
-                           weir_error *error) {
+static bool is_special(const wr_vocab *vocab, int32_t token) {
+    uint8_t type = vocab->types[token];
+    return is_user_defined(vocab, token) ||
+           (vocab->pieces[token].size <= WR_LITERAL_BYTES &&
+            (type == WR_TOKEN_CONTROL || type == WR_TOKEN_UNKNOWN));
+}
+
+weir_status wr_literals_collect(wr_vocab *vocab, wr_literals *literals,
+                                bool (*wanted)(const wr_vocab *vocab, int32_t token),
+                                weir_error *error) {
     for (int32_t token = 0; token < vocab->size; token++)
-        literals->count += is_literal(vocab, token, special);
+        literals->count += vocab->pieces[token].size > 0 && wanted(vocab, token);
     if (literals->count == 0) return WEIR_OK;
     literals->ids = wr_allocate_array(vocab->allocator, (size_t)literals->count, sizeof(int32_t));
     if (!literals->ids) return weir_error_set(error, WEIR_MEMORY, "no memory for the vocabulary");
     int32_t count = 0;
-    for (int32_t token = 0; token < vocab->size; token++) {
-        if (!is_literal(vocab, token, special)) continue;
-        wr_string piece = wr_piece_of(vocab, token);
-        literals->ids[count++] = token;
-        literals->first[(uint8_t)piece.data[0]] = true;
-        if (piece.size > literals->longest) literals->longest = piece.size;
-    }
+    for (int32_t token = 0; token < vocab->size; token++)
+        if (vocab->pieces[token].size > 0 && wanted(vocab, token)) literals->ids[count++] = token;
     sort(vocab, literals->ids, count);
+    for (int32_t i = 0; i < count; i++) {
+        wr_string piece = wr_piece_of(vocab, literals->ids[i]);
+        if (piece.size > literals->longest) literals->longest = piece.size;
+        for (int byte = (uint8_t)piece.data[0] + 1; byte <= 256; byte++) literals->first[byte]++;
+    }
     return WEIR_OK;
 }
 
 weir_status wr_literals_build(wr_vocab *vocab, weir_error *error) {
-    weir_status status = collect(vocab, &vocab->user_defined, false, error);
+    weir_status status = wr_literals_collect(vocab, &vocab->user_defined, is_user_defined, error);
     if (status != WEIR_OK) return status;
-    return collect(vocab, &vocab->special, true, error);
+    return wr_literals_collect(vocab, &vocab->special, is_special, error);
 }
 
 /* The first of ids[low, high) whose byte number `at` is at least `byte` (all are longer than `at`,
@@ -155,22 +160,36 @@ static int32_t lower(const wr_vocab *vocab, const int32_t *ids, int32_t low, int
     return low;
 }
 
+wr_literal_walk wr_literals_begin(const wr_literals *literals, uint8_t first) {
+    return (wr_literal_walk){.low = literals->first[first], .high = literals->first[first + 1]};
+}
+
+int32_t wr_literals_step(const wr_vocab *vocab, const wr_literals *literals, wr_literal_walk *walk,
+                         uint8_t byte) {
+    const int32_t *ids = literals->ids;
+    if (walk->at > 0) { /* of the first byte the table knows */
+        walk->low = lower(vocab, ids, walk->low, walk->high, walk->at, byte);
+        walk->high = lower(vocab, ids, walk->low, walk->high, walk->at, byte + 1);
+    }
+    walk->at++;
+    /* The shorter ones come first: those of exactly these bytes are whole. */
+    int32_t token = -1;
+    while (walk->low < walk->high && wr_piece_of(vocab, ids[walk->low]).size == walk->at)
+        token = ids[walk->low++];
+    return token;
+}
+
 wr_literal_match wr_literals_match(const wr_vocab *vocab, const wr_literals *literals,
                                    const uint8_t *text, size_t size) {
     wr_literal_match match = {.token = -1};
-    int32_t low = 0, high = literals->first[text[0]] ? literals->count : 0;
-    for (size_t at = 0; low < high; at++) {
-        /* ids[low, high) begin with text[0, at). The shorter ones come first: those of exactly
-         * these bytes are whole. */
-        while (low < high && wr_piece_of(vocab, literals->ids[low]).size == at)
-            match.token = literals->ids[low++];
-        if (low == high) break;
-        if (at == size) {
+    wr_literal_walk walk = wr_literals_begin(literals, text[0]);
+    while (walk.low < walk.high) {
+        if (walk.at == size) {
             match.undecided = true;
             break;
         }
-        low = lower(vocab, literals->ids, low, high, at, text[at]);
-        high = lower(vocab, literals->ids, low, high, at, text[at] + 1);
+        int32_t token = wr_literals_step(vocab, literals, &walk, text[walk.at]);
+        if (token >= 0) match.token = token;
     }
     return match;
 }

@@ -1,236 +1,113 @@
 /*
- * SentencePiece BPE as GGUF stores it (Kudo and Richardson 2018, arXiv 1808.06226; the merging of
- * Sennrich et al. 2016, arXiv 1508.07909).
+ * SentencePiece BPE as GGUF stores it (Kudo and Richardson 2018, arXiv 1808.06226).
  *
- * A segment's characters are the first symbols; a space is U+2581. As long as two neighbours
+ * The characters of a run are the first symbols; a space is U+2581. As long as two neighbours
  * together are a piece, the pair whose piece has the highest score is merged, the leftmost among
  * equals. A symbol that is no piece in the end becomes its bytes, or where the vocabulary has no
  * byte tokens, the unknown token. Bytes that are not UTF-8 are symbols of one byte each.
  *
- * Text never becomes a control, unknown or byte token by merging, whatever is written in it.
- *
- *   symbols   [▁] [t] [h] [e]     linked by prev and next; a merge widens the left one
- *   heap       left symbols of mergeable pairs, the best pair first; each symbol is in it once at
- *              most and knows its place, so a pair that ceases to exist is taken out at once
+ * Text never becomes a control, unknown or byte token by merging, whatever is written in it. Where
+ * no piece has a mark inside, no merge crosses the border before a run of spaces: an open run is
+ * encoded up to its last such border.
  */
 #include <string.h>
 
+#include "text/marks.h"
+#include "text/merger.h"
 #include "text/utf8.h"
 #include "text/vocab_inside.h"
 
-#define SPACE_MARK "\xE2\x96\x81" /* U+2581 */
-#define MAX_SYMBOLS (WR_SEGMENT_BYTES + 1)
+#define LOOK_UP (-2) /* a symbol whose token was not looked up yet; -1 when it is no piece */
 
-typedef struct symbol {
-    int32_t at, size;   /* bytes of text */
-    int32_t prev, next; /* -1 at the ends */
-    int32_t token;      /* -1 when these bytes are no piece; -2 when it was not looked up yet */
-    int32_t pair;       /* the token that this and the next one make together, or -1 */
-    int32_t place;      /* in the heap, or -1 */
-} symbol;
-
-typedef struct merger {
+typedef struct scratch {
     const wr_vocab *vocab;
-    char text[WR_SEGMENT_TOKENS]; /* the segment with its spaces marked */
-    symbol symbols[MAX_SYMBOLS];
-    int32_t heap[MAX_SYMBOLS]; /* symbols */
-    int32_t heap_count;
-} merger;
+    char text[WR_RUN_TOKENS]; /* a word with its spaces marked */
+    wr_merger merger;
+} scratch;
 
-static void *layout(wr_arena *arena) { return wr_arena_take(arena, 1, sizeof(merger)); }
-
-/* ---- the heap of pairs ----------------------------------------------------------------------- */
-
-static bool before(const merger *m, int32_t a, int32_t b) {
-    float left = m->vocab->scores[m->symbols[a].pair];
-    float right = m->vocab->scores[m->symbols[b].pair];
-    return left > right || (left == right && a < b);
+static void *layout(wr_arena *arena, const wr_vocab *vocab) {
+    (void)vocab;
+    return wr_arena_take(arena, 1, sizeof(scratch));
 }
 
-static void put(merger *m, int32_t place, int32_t s) {
-    m->heap[place] = s;
-    m->symbols[s].place = place;
+static int32_t find_plain(const scratch *s, int32_t at, int32_t size) {
+    int32_t token = wr_vocab_find(s->vocab, s->text + at, (size_t)size);
+    return token >= 0 && wr_is_plain(s->vocab, token) ? token : -1;
 }
 
-/* Move the symbol at `place` to where it belongs. */
-static void settle(merger *m, int32_t place) {
-    int32_t s = m->heap[place];
-    while (place > 0 && before(m, s, m->heap[(place - 1) / 2])) {
-        put(m, place, m->heap[(place - 1) / 2]);
-        place = (place - 1) / 2;
-    }
-    for (;;) {
-        int32_t child = 2 * place + 1;
-        if (child >= m->heap_count) break;
-        if (child + 1 < m->heap_count && before(m, m->heap[child + 1], m->heap[child])) child++;
-        if (!before(m, m->heap[child], s)) break;
-        put(m, place, m->heap[child]);
-        place = child;
-    }
-    put(m, place, s);
+static int32_t pair_of(const void *context, const wr_symbol *left, const wr_symbol *right,
+                       float *rank) {
+    const scratch *s = context;
+    int32_t pair = find_plain(s, left->at, left->size + right->size);
+    if (pair >= 0) *rank = -s->vocab->scores[pair];
+    return pair;
 }
 
-static void leave_heap(merger *m, int32_t s) {
-    int32_t place = m->symbols[s].place;
-    if (place < 0) return;
-    m->symbols[s].place = -1;
-    int32_t last = m->heap[--m->heap_count];
-    if (last == s) return;
-    put(m, place, last);
-    settle(m, place);
-}
-
-/* ---- merging --------------------------------------------------------------------------------- */
-
-static int32_t find_plain(const merger *m, int32_t at, int32_t size) {
-    int32_t token = wr_vocab_find(m->vocab, m->text + at, (size_t)size);
-    return token >= 0 && wr_is_plain(m->vocab, token) ? token : -1;
-}
-
-/* Symbol s has got another neighbour or size: look its pair up anew. */
-static void pair_up(merger *m, int32_t s) {
-    if (s < 0) return;
-    symbol *left = &m->symbols[s];
-    int32_t pair = -1;
-    if (left->next >= 0) pair = find_plain(m, left->at, left->size + m->symbols[left->next].size);
-    if (pair < 0) {
-        leave_heap(m, s);
-        left->pair = -1;
-        return;
-    }
-    left->pair = pair;
-    if (left->place < 0) put(m, m->heap_count++, s);
-    settle(m, left->place);
-}
-
-static void merge_best(merger *m) {
-    int32_t s = m->heap[0];
-    symbol *left = &m->symbols[s];
-    int32_t gone = left->next;
-    symbol *right = &m->symbols[gone];
-    left->token = left->pair;
-    left->size += right->size;
-    left->next = right->next;
-    if (right->next >= 0) m->symbols[right->next].prev = s;
-    leave_heap(m, gone);
-    pair_up(m, s);
-    pair_up(m, left->prev);
-}
-
-/* ---- the ends of the way --------------------------------------------------------------------- */
-
-static int32_t add_symbol(merger *m, int32_t count, int32_t at, const void *bytes, size_t size) {
-    memcpy(m->text + at, bytes, size);
-    m->symbols[count] = (symbol){.at = at,
-                                 .size = (int32_t)size,
-                                 .prev = count - 1,
-                                 .next = count + 1,
-                                 .token = -2,
-                                 .pair = -1,
-                                 .place = -1};
-    return at + (int32_t)size;
-}
-
-static int32_t divide(merger *m, const uint8_t *segment, size_t size, bool prefix) {
-    int32_t count = 0, at = 0;
-    if (prefix) at = add_symbol(m, count++, at, SPACE_MARK, 3);
-    for (size_t i = 0; i < size;) {
-        int length = wr_utf8_length(segment + i, size - i);
+static void divide(scratch *s, const uint8_t *word, size_t size, bool prefix) {
+    int32_t at = 0;
+    for (size_t i = 0; i < size || prefix;) {
+        int length = prefix ? 0 : wr_utf8_length(word + i, size - i);
         size_t bytes = length > 0 ? (size_t)length : 1;
-        if (segment[i] == ' ')
-            at = add_symbol(m, count++, at, SPACE_MARK, 3);
-        else
-            at = add_symbol(m, count++, at, segment + i, bytes);
-        i += bytes;
+        bool mark = prefix || word[i] == ' ';
+        int32_t taken = mark ? 3 : (int32_t)bytes;
+        memcpy(s->text + at, mark ? WR_SPACE_MARK : (const char *)word + i, (size_t)taken);
+        wr_merger_add(&s->merger, at, taken, LOOK_UP);
+        at += taken;
+        if (!prefix) i += bytes;
+        prefix = false;
     }
-    m->symbols[count - 1].next = -1;
-    return count;
 }
 
-static size_t write_symbol(const merger *m, const symbol *s, int32_t *tokens) {
-    int32_t token = s->token == -2 ? find_plain(m, s->at, s->size) : s->token;
+static size_t write_symbol(const scratch *s, const wr_symbol *symbol, int32_t *tokens) {
+    int32_t token = symbol->token;
+    if (token == LOOK_UP) token = find_plain(s, symbol->at, symbol->size);
     if (token >= 0) {
         tokens[0] = token;
         return 1;
     }
-    for (int32_t i = 0; i < s->size; i++) {
-        tokens[i] = m->vocab->byte_tokens[(uint8_t)m->text[s->at + i]];
+    for (int32_t i = 0; i < symbol->size; i++) {
+        tokens[i] = s->vocab->byte_tokens[(uint8_t)s->text[symbol->at + i]];
         if (tokens[i] >= 0) continue;
-        tokens[0] = m->vocab->unknown; /* one for the character, whole */
+        tokens[0] = s->vocab->unknown; /* one for the character, whole */
         return 1;
     }
-    return (size_t)s->size;
+    return (size_t)symbol->size;
 }
 
-static size_t encode(void *scratch, const wr_vocab *vocab, const uint8_t *segment, size_t size,
-                     bool prefix, int32_t *tokens) {
-    merger *m = scratch;
-    m->vocab = vocab;
-    m->heap_count = 0;
-    int32_t count = divide(m, segment, size, prefix);
-    for (int32_t s = 0; s < count - 1; s++) pair_up(m, s);
-    while (m->heap_count > 0) merge_best(m);
+static size_t encode_word(scratch *s, const uint8_t *word, size_t size, wr_carried *carried,
+                          int32_t *tokens) {
+    wr_merger_begin(&s->merger, pair_of, s);
+    divide(s, word, size, s->vocab->adds_space && !carried->begun);
+    carried->begun = true;
+    wr_merger_run(&s->merger);
     size_t written = 0;
-    for (int32_t s = 0; s >= 0; s = m->symbols[s].next)
-        written += write_symbol(m, &m->symbols[s], tokens + written);
+    for (int32_t i = 0; i >= 0; i = s->merger.symbols[i].next)
+        written += write_symbol(s, &s->merger.symbols[i], tokens + written);
     return written;
 }
 
-static bool is_mark(const uint8_t *text) { return memcmp(text, SPACE_MARK, 3) == 0; }
-
-static bool border(const wr_vocab *vocab, const uint8_t *segment, size_t at, size_t size) {
-    if (!vocab->cuts_at_spaces) return false;
-    if (segment[at] != ' ' && !(size == 3 && is_mark(segment + at))) return false;
-    return segment[at - 1] != ' ' && !(at >= 3 && is_mark(segment + at - 3));
+/* Whether a word begins at text[at], at > 0: a space or mark after something else. */
+static bool begins_word(const uint8_t *text, size_t at, size_t size) {
+    if (text[at] != ' ' && !(size - at >= 3 && wr_is_mark(text + at))) return false;
+    return text[at - 1] != ' ' && !(at >= 3 && wr_is_mark(text + at - 3));
 }
 
-static int hex_digit(char c) {
-    if (c >= '0' && c <= '9') return c - '0';
-    if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-    return -1;
-}
-
-/* The byte that a piece like <0x0A> stands for, or -1. */
-static int byte_of(wr_string piece) {
-    if (piece.size != 6 || memcmp(piece.data, "<0x", 3) != 0 || piece.data[5] != '>') return -1;
-    int high = hex_digit(piece.data[3]), low = hex_digit(piece.data[4]);
-    return high < 0 || low < 0 ? -1 : 16 * high + low;
-}
-
-/* A byte token's text is its byte; of any other piece its marks are spaces again. An unknown token
- * stands for a character that nobody knows any more. */
-static size_t decode(const wr_vocab *vocab, int32_t token, char *out) {
-    wr_string piece = wr_piece_of(vocab, token);
-    switch (vocab->types[token]) {
-    case WR_TOKEN_BYTE:
-        out[0] = (char)byte_of(piece);
-        return 1;
-    case WR_TOKEN_UNKNOWN:
-        memcpy(out, WR_REPLACEMENT, 3);
-        return 3;
-    case WR_TOKEN_CONTROL: /* a name, not text */
-        memcpy(out, piece.data, piece.size);
-        return piece.size;
-    default:
-        break;
+static size_t encode(void *of_tokenizer, const wr_vocab *vocab, const wr_run *run,
+                     wr_carried *carried, int32_t *tokens, size_t *taken) {
+    scratch *s = of_tokenizer;
+    s->vocab = vocab;
+    size_t written = 0, begin = 0;
+    for (size_t at = 1; at < run->size && vocab->cuts_at_spaces; at++) {
+        if (!begins_word(run->text + begin, at - begin, run->size - begin)) continue;
+        written += encode_word(s, run->text + begin, at - begin, carried, tokens + written);
+        begin = at;
     }
-    size_t size = 0;
-    for (size_t i = 0; i < piece.size;) {
-        bool mark = piece.size - i >= 3 && is_mark((const uint8_t *)piece.data + i);
-        out[size++] = mark ? ' ' : piece.data[i];
-        i += mark ? 3 : 1;
+    if (run->end != WR_RUN_OPEN) {
+        written += encode_word(s, run->text + begin, run->size - begin, carried, tokens + written);
+        begin = run->size;
     }
-    return size;
-}
-
-/* ---- what the file must give ----------------------------------------------------------------- */
-
-static bool has_inner_mark(wr_string piece) {
-    const uint8_t *bytes = (const uint8_t *)piece.data;
-    for (size_t i = 1; i + 3 <= piece.size; i++)
-        if (is_mark(bytes + i) && !(i >= 3 && is_mark(bytes + i - 3))) return true;
-    return false;
+    *taken = begin;
+    return written;
 }
 
 static weir_status prepare(wr_vocab *vocab, const wr_gguf *gguf, weir_error *error) {
@@ -238,33 +115,7 @@ static weir_status prepare(wr_vocab *vocab, const wr_gguf *gguf, weir_error *err
         return weir_error_set(error, WEIR_DAMAGED,
                               "%s: key tokenizer.ggml.scores is missing, which %s needs",
                               wr_gguf_path(gguf), vocab->name);
-    vocab->cuts_at_spaces = true;
-    for (int32_t token = 0; token < vocab->size; token++) {
-        wr_string piece = wr_piece_of(vocab, token);
-        int byte = byte_of(piece);
-        if (!vocab->typed && byte >= 0) vocab->types[token] = WR_TOKEN_BYTE;
-        if (vocab->types[token] == WR_TOKEN_BYTE) {
-            if (byte < 0)
-                return weir_error_set(error, WEIR_DAMAGED,
-                                      "%s: key tokenizer.ggml.token_type: token %d is a byte, "
-                                      "but its piece does not name one",
-                                      wr_gguf_path(gguf), (int)token);
-            vocab->byte_tokens[byte] = token;
-        } else if (wr_is_plain(vocab, token) && has_inner_mark(piece)) {
-            vocab->cuts_at_spaces = false;
-        }
-    }
-    vocab->has_bytes = true;
-    for (int byte = 0; byte < 256; byte++)
-        if (vocab->byte_tokens[byte] < 0) vocab->has_bytes = false;
-    return WEIR_OK;
-}
-
-static weir_status usable(const wr_vocab *vocab, weir_error *error) {
-    if (vocab->has_bytes || vocab->unknown >= 0) return WEIR_OK;
-    return weir_error_set(error, WEIR_UNSUPPORTED,
-                          "the vocabulary has neither all byte tokens nor an unknown token, so "
-                          "not every text can be encoded; info, plan and logits still work");
+    return wr_marks_prepare(vocab, gguf, error);
 }
 
 const wr_tokenizer_kind wr_kind_sentencepiece = {
@@ -277,9 +128,8 @@ const wr_tokenizer_kind wr_kind_sentencepiece = {
     .eos = 2,
     .unknown = 0,
     .prepare = prepare,
-    .usable = usable,
+    .usable = wr_marks_usable,
     .layout = layout,
-    .border = border,
     .encode = encode,
-    .decode = decode,
+    .decode = wr_marks_decode,
 };

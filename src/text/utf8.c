@@ -32,3 +32,10 @@ int wr_utf8_length(const uint8_t *text, size_t size) {
     }
     return length;
 }
+
+uint32_t wr_utf8_code(const uint8_t *text, int length) {
+    static const uint8_t bits[] = {0, 0x7F, 0x1F, 0x0F, 0x07};
+    uint32_t code = text[0] & bits[length];
+    for (int i = 1; i < length; i++) code = code << 6 | (text[i] & 0x3Fu);
+    return code;
+}

@@ -15,4 +15,7 @@
  */
 int wr_utf8_length(const uint8_t *text, size_t size);
 
+/* The code point of the well-formed character of `length` bytes at `text`. */
+uint32_t wr_utf8_code(const uint8_t *text, int length);
+
 #endif

@@ -12,8 +12,7 @@ static weir_status no_memory(weir_error *error) {
     return weir_error_set(error, WEIR_MEMORY, "no memory for the vocabulary");
 }
 
-/* Copy what can be printed, so that a message about it is one line. */
-static void copy_printable(char out[64], wr_string text) {
+void wr_vocab_printable(char out[64], wr_string text) {
     size_t size = text.size < 48 ? text.size : 48;
     for (size_t i = 0; i < size; i++)
         out[i] = text.data[i] >= 0x20 && text.data[i] < 0x7F ? text.data[i] : '?';
@@ -128,6 +127,11 @@ static weir_status read_id(const wr_vocab *vocab, const wr_gguf *gguf, const cha
     return WEIR_OK;
 }
 
+/* Encoders name what stands before and after a text otherwise (the format itself misspells it). */
+static const char *key_of(const wr_gguf *gguf, const char *key, const char *other) {
+    return wr_gguf_find(gguf, key) || !wr_gguf_find(gguf, other) ? key : other;
+}
+
 static weir_status read_ids(wr_vocab *vocab, const wr_gguf *gguf, weir_error *error) {
     const wr_tokenizer_kind *kind = vocab->kind;
     const struct {
@@ -136,8 +140,10 @@ static weir_status read_ids(wr_vocab *vocab, const wr_gguf *gguf, weir_error *er
         wr_token_type type;
         int32_t *out;
     } ids[] = {
-        {"tokenizer.ggml.bos_token_id", kind ? kind->bos : -1, WR_TOKEN_CONTROL, &vocab->bos},
-        {"tokenizer.ggml.eos_token_id", kind ? kind->eos : -1, WR_TOKEN_CONTROL, &vocab->eos},
+        {key_of(gguf, "tokenizer.ggml.bos_token_id", "tokenizer.ggml.cls_token_id"),
+         kind ? kind->bos : -1, WR_TOKEN_CONTROL, &vocab->bos},
+        {key_of(gguf, "tokenizer.ggml.eos_token_id", "tokenizer.ggml.seperator_token_id"),
+         kind ? kind->eos : -1, WR_TOKEN_CONTROL, &vocab->eos},
         {"tokenizer.ggml.eot_token_id", -1, WR_TOKEN_CONTROL, &vocab->eot},
         {"tokenizer.ggml.eom_token_id", -1, WR_TOKEN_CONTROL, &vocab->eom},
         {"tokenizer.ggml.unknown_token_id", kind ? kind->unknown : -1, WR_TOKEN_UNKNOWN,
@@ -174,6 +180,7 @@ static weir_status read_flags(wr_vocab *vocab, const wr_gguf *gguf, weir_error *
         bool *out;
     } flags[] = {
         {"tokenizer.ggml.add_bos_token", &vocab->adds_bos},
+        {"tokenizer.ggml.add_sep_token", &vocab->adds_eos},
         {"tokenizer.ggml.add_eos_token", &vocab->adds_eos},
         {"tokenizer.ggml.add_space_prefix", &vocab->adds_space},
     };
@@ -187,7 +194,7 @@ static weir_status read_flags(wr_vocab *vocab, const wr_gguf *gguf, weir_error *
 }
 
 static void set_kind(wr_vocab *vocab, wr_string model) {
-    copy_printable(vocab->model, model);
+    wr_vocab_printable(vocab->model, model);
     vocab->kind = wr_tokenizer_kind_find(model);
     if (vocab->kind) {
         snprintf(vocab->name, sizeof vocab->name, "%s", vocab->kind->name);
@@ -214,8 +221,7 @@ static weir_status read_vocab(wr_vocab *vocab, const wr_gguf *gguf, weir_error *
     if ((status = wr_pieces_index(vocab, error)) != WEIR_OK) return status;
     if ((status = wr_literals_build(vocab, error)) != WEIR_OK) return status;
     guess_end_of_turn(vocab);
-    if (!vocab->kind || !vocab->kind->prepare) return WEIR_OK;
-    return vocab->kind->prepare(vocab, gguf, error);
+    return vocab->kind ? vocab->kind->prepare(vocab, gguf, error) : WEIR_OK;
 }
 
 weir_status wr_vocab_open(const wr_gguf *gguf, const weir_allocator *allocator, wr_vocab **out,
@@ -241,6 +247,7 @@ void wr_vocab_close(wr_vocab *vocab) {
     if (!vocab) return;
     const weir_allocator *allocator = vocab->allocator;
     size_t size = (size_t)vocab->size;
+    if (vocab->own) vocab->kind->release(vocab);
     wr_release(allocator, vocab->pieces, size * sizeof *vocab->pieces);
     wr_release(allocator, vocab->types, size * sizeof *vocab->types);
     wr_release(allocator, vocab->scores, size * sizeof *vocab->scores);
@@ -256,11 +263,11 @@ weir_status wr_vocab_usable(const wr_vocab *vocab, weir_error *error) {
         return weir_error_set(error, WEIR_UNSUPPORTED,
                               "the file has no tokenizer, so text cannot be used; info, plan and "
                               "logits (with token ids) still work");
-    if (!vocab->kind || !vocab->kind->encode)
+    if (!vocab->kind)
         return weir_error_set(error, WEIR_UNSUPPORTED,
-                              "the tokenizer \"%s\" (%s) is not supported yet, so text cannot be "
+                              "the tokenizer \"%s\" is none that weir knows, so text cannot be "
                               "used; info, plan and logits (with token ids) still work",
-                              vocab->model, vocab->kind ? vocab->name : "unknown");
+                              vocab->model);
     return vocab->kind->usable(vocab, error);
 }
 

@@ -22,7 +22,7 @@ typedef enum wr_token_type {
 typedef struct wr_vocab wr_vocab;
 
 /* Read tokenizer.ggml.*. A file without a tokenizer gives a vocabulary of size 0 with kind "none";
- * one whose kind weir cannot apply yet opens too, and wr_vocab_usable says so when text comes. */
+ * one whose kind weir cannot apply opens too, and wr_vocab_usable says so when text comes. */
 weir_status wr_vocab_open(const wr_gguf *gguf, const weir_allocator *allocator, wr_vocab **out,
                           weir_error *error);
 void wr_vocab_close(wr_vocab *vocab);

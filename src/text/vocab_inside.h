@@ -19,12 +19,12 @@ typedef struct wr_piece {
     uint32_t size;
 } wr_piece;
 
-/* Tokens that are recognised literally in raw text, sorted by the bytes of their pieces. */
+/* Tokens that are looked for in a text at every place, sorted by the bytes of their pieces. */
 typedef struct wr_literals {
     int32_t *ids;
     int32_t count;
     size_t longest;
-    bool first[256]; /* some piece begins with this byte */
+    int32_t first[257]; /* how many begin with a lower byte */
 } wr_literals;
 
 struct wr_vocab {
@@ -55,6 +55,8 @@ struct wr_vocab {
     int32_t byte_tokens[256]; /* -1 where the vocabulary has none */
     bool has_bytes;           /* all of them */
     bool cuts_at_spaces;      /* no piece has an inner U+2581 after anything else */
+
+    void *own; /* what the kind keeps; its release gives it back */
 };
 
 static inline wr_string wr_piece_of(const wr_vocab *vocab, int32_t token) {
@@ -68,9 +70,27 @@ static inline bool wr_is_plain(const wr_vocab *vocab, int32_t token) {
     return type == WR_TOKEN_NORMAL || type == WR_TOKEN_USER_DEFINED || type == WR_TOKEN_UNUSED;
 }
 
+/* Copy what can be printed, so that a message about it is one line. */
+void wr_vocab_printable(char out[64], wr_string text);
+
 /* pieces.c: build the table behind wr_vocab_find, and the literals. */
 weir_status wr_pieces_index(wr_vocab *vocab, weir_error *error);
 weir_status wr_literals_build(wr_vocab *vocab, weir_error *error);
+weir_status wr_literals_collect(wr_vocab *vocab, wr_literals *literals,
+                                bool (*wanted)(const wr_vocab *vocab, int32_t token),
+                                weir_error *error);
+
+/* A walk along a text from one place: ids[low, high) are the tokens that begin with its bytes so
+ * far and go on; it is over when there are none. */
+typedef struct wr_literal_walk {
+    int32_t low, high;
+    size_t at;
+} wr_literal_walk;
+
+wr_literal_walk wr_literals_begin(const wr_literals *literals, uint8_t first);
+/* One byte more (the first one too); returns the token that ends with it, or -1. */
+int32_t wr_literals_step(const wr_vocab *vocab, const wr_literals *literals, wr_literal_walk *walk,
+                         uint8_t byte);
 
 typedef struct wr_literal_match {
     int32_t token;  /* the longest literal that is wholly here, or -1 */

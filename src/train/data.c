@@ -13,7 +13,7 @@
 #include "file/gguf.h"
 #include "train/documents.h"
 #include "train/encode.h"
-#include "train/sampling.h"
+#include "train/sample_order.h"
 #include "train/shard.h"
 #include "train/token_sizes.h"
 

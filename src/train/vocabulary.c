@@ -1,4 +1,4 @@
-/* Training a vocabulary: see vocabulary.h. What is merged when: merges.h. */
+/* Training a vocabulary: see vocabulary.h. What is merged when: pair_merges.h. */
 #include "train/vocabulary.h"
 
 #include <stdio.h>
@@ -8,7 +8,7 @@
 #include "file/named_list.h"
 #include "text/vocab.h"
 #include "train/documents.h"
-#include "train/merges.h"
+#include "train/pair_merges.h"
 
 #define MAX_PIECES (1 << 20)
 
@@ -23,7 +23,7 @@ typedef struct training {
     wr_words words;
     int64_t *counts;      /* of each character; while they are counted and chosen */
     wr_writer characters; /* of wr_character: the chosen ones, the most frequent first */
-    wr_merges *merges;
+    wr_pair_merges *merges;
     wr_gguf_writer *writer;
 } training;
 
@@ -179,12 +179,12 @@ static weir_status merge(training *t) {
                               "the texts need %zu characters, and with bytes and controls %lld "
                               "pieces: more than the %lld of the vocabulary",
                               count, (long long)pieces, (long long)size);
-    weir_status status = wr_merges_create(&t->words, (const wr_character *)t->characters.data,
-                                          count, t->allocator, &t->merges, t->error);
+    weir_status status = wr_pair_merges_create(&t->words, (const wr_character *)t->characters.data,
+                                               count, t->allocator, &t->merges, t->error);
     wr_words_deinit(&t->words);
     for (int64_t wanted = size - pieces, i = 0; status == WEIR_OK && i < wanted; i++) {
         bool found;
-        status = wr_merges_next(t->merges, &found, t->error);
+        status = wr_pair_merges_next(t->merges, &found, t->error);
         if (status == WEIR_OK && !found)
             return weir_error_set(t->error, WEIR_USAGE,
                                   "the texts give only %lld pieces, not %lld: ask for fewer, or "
@@ -218,10 +218,10 @@ static void list_pieces(const training *t, const listing *out) {
         out->types[FIRST_BYTE + i] = WR_TOKEN_BYTE;
     }
     size_t characters = t->characters.size / sizeof(wr_character);
-    size_t merges = wr_merges_count(t->merges) - characters;
+    size_t merges = wr_pair_merges_count(t->merges) - characters;
     for (size_t i = 0; i < merges + characters; i++) {
         size_t from = i < merges ? characters + i : i - merges;
-        out->pieces[FIRST_MERGE + i] = wr_merges_piece(t->merges, from);
+        out->pieces[FIRST_MERGE + i] = wr_pair_merges_piece(t->merges, from);
         out->types[FIRST_MERGE + i] = WR_TOKEN_NORMAL;
         out->scores[FIRST_MERGE + i] = -(float)i;
     }
@@ -269,7 +269,7 @@ static weir_status write(training *t) {
 
 static void release(training *t) {
     wr_gguf_writer_close(t->writer);
-    wr_merges_destroy(t->merges);
+    wr_pair_merges_destroy(t->merges);
     wr_words_deinit(&t->words);
     wr_release(t->allocator, t->counts, WR_CHARACTERS * sizeof *t->counts);
     wr_writer_release(&t->characters);

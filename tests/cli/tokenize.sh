@@ -27,4 +27,22 @@ equal 'the pieces' "$(sed -e 's/^ *[0-9]*  //' -e 's/▁/ /g' "$dir/table" | tr 
 # Any bytes are a text.
 printf '\377\376\000\303(' | "$weir" tokenize "$model" --text - --json >"$dir/out"
 json "$dir/out" tokens.# >/dev/null
+
+# Every kind of vocabulary, by itself; control tokens only where that is asked for.
+small=${WEIR_ROOT:-.}/tests/golden/tokenizers
+printf 'The weir <|end|>' >"$dir/text"
+for name in gpt-2 llama-bpe unigram wordpiece-uncased; do
+  "$weir" tokenize "$small/$name.gguf" --text "$dir/text" --json >"$dir/out"
+  ok "$name" test "$(json "$dir/out" tokens.#)" -gt 4
+done
+"$weir" tokenize "$small/gpt-2.gguf" --text "$dir/text" --json >"$dir/out"
+ok 'no control token' not grep -qE '[[ ]0[],]' "$dir/out"
+"$weir" tokenize "$small/gpt-2.gguf" --text "$dir/text" --special --json >"$dir/out"
+ok 'a control token' grep -q ' 0\]' "$dir/out"
+"$weir" tokenize "$small/wordpiece-uncased.gguf" --text "$dir/text" --json >"$dir/out"
+ok '[CLS] and [SEP]' grep -q '\[2, .*, 3\]' "$dir/out"
+
+# A pre-tokenizer that nobody knows.
+sed 's/gpt-2/gpt-9/' "$small/gpt-2.gguf" >"$dir/unknown.gguf"
+fails 'the pre-tokenizer "gpt-9"' tokenize "$dir/unknown.gguf" --text "$dir/text"
 done_with

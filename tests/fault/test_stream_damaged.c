@@ -177,7 +177,7 @@ static void test_versions(void **state) {
     weir_stream *stream = make(0, &policy);
     save_to(stream, &file);
     weir_stream_destroy(stream);
-    file.bytes[8]++; /* the version stands after the magic */
+    uint8_t version = file.bytes[8]++; /* it stands after the magic */
     put_checksum(file.bytes, file.size);
     write_file(file.bytes, file.size);
     assert_refused(load(&stream, &error), WEIR_UNSUPPORTED, &error, "newer");
@@ -189,7 +189,7 @@ static void test_versions(void **state) {
     put_checksum(file.bytes, file.size);
     write_file(file.bytes, file.size);
     assert_int_equal(load(&stream, &error), WEIR_DAMAGED);
-    file.bytes[8] = 2;
+    file.bytes[8] = version;
     file.bytes[12] ^= 1; /* the fingerprint */
     put_checksum(file.bytes, file.size);
     write_file(file.bytes, file.size);

@@ -86,16 +86,16 @@ static char *read_line(char *line, token_list *list) {
     return *line ? line + 1 : line;
 }
 
-static void llama_cpp_vectors(void **state) {
-    (void)state;
+static void check_vectors(const char *name, const char *kind) {
     static const char mark[] = "\n__ggml_vocab_test__\n";
-    char path[1024];
+    char path[1024], beside[1100];
     size_t size, ignored;
-    opened o = open_vocab(shared_path("golden/tokenizers/ggml-vocab-llama-spm.gguf", path));
-    char *input =
-        slurp(shared_path("golden/tokenizers/ggml-vocab-llama-spm.gguf.inp", path), &size);
-    char *output =
-        slurp(shared_path("golden/tokenizers/ggml-vocab-llama-spm.gguf.out", path), &ignored);
+    opened o = open_vocab(shared_path(name, path));
+    assert_string_equal(wr_vocab_kind(o.vocab), kind);
+    snprintf(beside, sizeof beside, "%s.inp", path);
+    char *input = slurp(beside, &size);
+    snprintf(beside, sizeof beside, "%s.out", path);
+    char *output = slurp(beside, &ignored);
     char *text = input, *line = output;
     int count = 0;
     while (text < input + size) {
@@ -114,6 +114,21 @@ static void llama_cpp_vectors(void **state) {
     free(input);
     free(output);
     close_vocab(&o);
+}
+
+static void llama_cpp_vectors(void **state) {
+    (void)state;
+    check_vectors("golden/tokenizers/ggml-vocab-llama-spm.gguf", "SentencePiece BPE");
+}
+
+static void llama_cpp_vectors_of_gpt_2(void **state) {
+    (void)state;
+    check_vectors("golden/tokenizers/ggml-vocab-gpt-2.gguf", "byte-level BPE");
+}
+
+static void llama_cpp_vectors_of_bert(void **state) {
+    (void)state;
+    check_vectors("golden/tokenizers/ggml-vocab-bert-bge.gguf", "WordPiece");
 }
 
 static void story_of_stories260k(void **state) {
@@ -162,30 +177,25 @@ static void characters_of_babyllama(void **state) {
     close_vocab(&o);
 }
 
-static void later_kinds_open(void **state) {
+static void encoders_have_their_ends(void **state) {
     (void)state;
     char path[1024];
-    weir_error error;
-    opened o = open_vocab(shared_path("golden/tokenizers/ggml-vocab-gpt-2.gguf", path));
-    assert_string_equal(wr_vocab_kind(o.vocab), "byte-level BPE");
-    assert_int_equal(wr_vocab_size(o.vocab), 50257);
-    assert_int_equal(wr_vocab_eos(o.vocab), 50256);
-    assert_int_equal(wr_vocab_usable(o.vocab, &error), WEIR_UNSUPPORTED);
-    assert_non_null(strstr(error.message, "byte-level BPE"));
-    close_vocab(&o);
-    o = open_vocab(shared_path("golden/tokenizers/ggml-vocab-bert-bge.gguf", path));
-    assert_string_equal(wr_vocab_kind(o.vocab), "WordPiece");
+    opened o = open_vocab(shared_path("golden/tokenizers/ggml-vocab-bert-bge.gguf", path));
+    assert_int_equal(wr_vocab_bos(o.vocab), 101); /* [CLS] and [SEP] */
+    assert_int_equal(wr_vocab_eos(o.vocab), 102);
+    assert_true(wr_vocab_adds_bos(o.vocab) && wr_vocab_adds_eos(o.vocab));
     assert_int_equal(wr_vocab_unknown(o.vocab), 100);
-    assert_int_equal(wr_vocab_usable(o.vocab, &error), WEIR_UNSUPPORTED);
+    assert_int_equal(wr_vocab_type(o.vocab, 100), WR_TOKEN_UNKNOWN);
     close_vocab(&o);
 }
 
 /* A real text on real vocabularies, in pieces. */
 static void arrival_does_not_matter(void **state) {
     (void)state;
-    static const char *const files[] = {"golden/tokenizers/ggml-vocab-llama-spm.gguf",
-                                        "data/models/stories260K.gguf",
-                                        "data/models/babyllama-105.gguf"};
+    static const char *const files[] = {
+        "golden/tokenizers/ggml-vocab-llama-spm.gguf", "golden/tokenizers/ggml-vocab-gpt-2.gguf",
+        "golden/tokenizers/ggml-vocab-bert-bge.gguf", "data/models/stories260K.gguf",
+        "data/models/babyllama-105.gguf"};
     static const size_t pieces[] = {1, 7, 64, 4999};
     char path[1024];
     size_t size;
@@ -193,7 +203,7 @@ static void arrival_does_not_matter(void **state) {
     if (size > 50000) size = 50000;
     for (size_t at = size / 2; at < size; at++) /* half of it without a certain cut */
         if (text[at] == ' ') text[at] = '_';
-    for (size_t file = 0; file < 3; file++) {
+    for (size_t file = 0; file < sizeof files / sizeof files[0]; file++) {
         opened o = open_vocab(shared_path(files[file], path));
         token_list want = {0};
         token_list_encode(&want, o.vocab, text, size, false);
@@ -248,9 +258,10 @@ static void sentencepiece_on_weir_small(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(llama_cpp_vectors),       cmocka_unit_test(story_of_stories260k),
-        cmocka_unit_test(characters_of_babyllama), cmocka_unit_test(later_kinds_open),
-        cmocka_unit_test(arrival_does_not_matter), cmocka_unit_test(sentencepiece_on_weir_small),
+        cmocka_unit_test(llama_cpp_vectors),         cmocka_unit_test(llama_cpp_vectors_of_gpt_2),
+        cmocka_unit_test(llama_cpp_vectors_of_bert), cmocka_unit_test(story_of_stories260k),
+        cmocka_unit_test(characters_of_babyllama),   cmocka_unit_test(encoders_have_their_ends),
+        cmocka_unit_test(arrival_does_not_matter),   cmocka_unit_test(sentencepiece_on_weir_small),
     };
     int failed = cmocka_run_group_tests_name("golden tokenizers", tests, NULL, NULL);
     return failed == 0 && skipped == sizeof tests / sizeof tests[0] ? 77 : failed;

@@ -9,6 +9,7 @@
 #include <math.h>
 
 #include "support/failing_allocator.h"
+#include "support/small_vocabulary.h"
 #include "support/vocab_sample.h"
 #include "text/vocab_inside.h"
 
@@ -77,7 +78,8 @@ static void write_value(wr_writer *out, const entry *e) {
         wr_write_f32(out, (float)e->number);
         break;
     case WR_GGUF_BOOL:
-        wr_write_u8(out, e->number != 0);
+    case WR_GGUF_U8:
+        wr_write_u8(out, (uint8_t)e->number);
         break;
     default:
         wr_write_u32(out, (uint32_t)(int64_t)e->number);
@@ -116,6 +118,13 @@ static weir_status open_entries(const entry *entries, size_t count, sample_open 
 #define ID(name, id)                                                                               \
     { "tokenizer.ggml." name "_token_id", WR_GGUF_U32, -1, id, NULL }
 
+#define MERGES(type, n, text)                                                                      \
+    { "tokenizer.ggml.merges", type, n, 0, text }
+#define CHARSMAP(type, n, byte)                                                                    \
+    { "tokenizer.ggml.precompiled_charsmap", type, n, byte, NULL }
+#define SQUEEZES(type)                                                                             \
+    { "tokenizer.ggml.remove_extra_whitespaces", type, -1, 1, NULL }
+
 static void damaged_vocabularies_are_one_sentence(void **state) {
     (void)state;
     static const struct {
@@ -144,6 +153,23 @@ static void damaged_vocabularies_are_one_sentence(void **state) {
         {"eot_token_id", {MODEL("llama"), TOKENS(4), SCORES(4, 0), TYPES(4, 1), ID("eot", 99)}, 5},
         {"unknown_token_id", {MODEL("gpt2"), TOKENS(4), ID("unknown", 70000)}, 3},
         {"tokenizer.ggml.model", {{"tokenizer.ggml.model", WR_GGUF_F32, -1, 1, NULL}}, 1},
+        {"merges is not an array", {MODEL("gpt2"), TOKENS(4), MERGES(WR_GGUF_I32, 3, NULL)}, 3},
+        {"merges is not an array", {MODEL("gpt2"), TOKENS(4), MERGES(WR_GGUF_STRING, -1, "")}, 3},
+        {"merge 0 is not", {MODEL("gpt2"), TOKENS(4), MERGES(WR_GGUF_STRING, 3, "x x")}, 3},
+        {"merge 0 is not", {MODEL("gpt2"), TOKENS(4), MERGES(WR_GGUF_STRING, 3, "")}, 3},
+        {"merge 0 is not", {MODEL("gpt2"), TOKENS(4), MERGES(WR_GGUF_STRING, 1, "x ")}, 3},
+        {"tokenizer.ggml.pre", {MODEL("gpt2"), TOKENS(4), {"tokenizer.ggml.pre", 4, -1, 1, 0}}, 3},
+        {"scores is missing", {MODEL("t5"), TOKENS(4)}, 2},
+        {"array of bytes", {MODEL("t5"), TOKENS(4), SCORES(4, 0), CHARSMAP(WR_GGUF_I32, 8, 0)}, 4},
+        {"too short", {MODEL("t5"), TOKENS(4), SCORES(4, 0), CHARSMAP(WR_GGUF_U8, 3, 0)}, 4},
+        {"impossible size", {MODEL("t5"), TOKENS(4), SCORES(4, 0), CHARSMAP(WR_GGUF_U8, 9, 0)}, 4},
+        {"impossible size",
+         {MODEL("t5"), TOKENS(4), SCORES(4, 0), CHARSMAP(WR_GGUF_U8, 9, 255)},
+         4},
+        {"remove_extra", {MODEL("t5"), TOKENS(4), SCORES(4, 0), SQUEEZES(WR_GGUF_F32)}, 4},
+        {"lowercase",
+         {MODEL("bert"), TOKENS(4), {"tokenizer.ggml.normalizer.lowercase", WR_GGUF_F32, -1, 1, 0}},
+         3},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         sample_open open;
@@ -157,23 +183,31 @@ static void damaged_vocabularies_are_one_sentence(void **state) {
     }
 }
 
-static void other_kinds_open_and_say_so(void **state) {
+/* What weir cannot apply opens all the same: for everything that needs no text. */
+static void unusable_kinds_open_and_say_so(void **state) {
     (void)state;
     static const struct {
-        const char *model, *kind;
-    } cases[] = {{"gpt2", "byte-level BPE"},
-                 {"bert", "WordPiece"},
-                 {"t5", "SentencePiece unigram"},
-                 {"rwkv\n", "unknown (rwkv?)"},
-                 {"none", "none"}};
+        const char *model, *kind, *says;
+        entry more;
+    } cases[] = {
+        {"gpt2", "byte-level BPE", "has no tokenizer.ggml.merges", {"a", WR_GGUF_BOOL, -1, 0, 0}},
+        {"gpt2",
+         "byte-level BPE",
+         "pre-tokenizer \"new?one\"",
+         {"tokenizer.ggml.pre", WR_GGUF_STRING, -1, 0, "new\none"}},
+        {"bert", "WordPiece", "no unknown token", {"a", WR_GGUF_BOOL, -1, 0, 0}},
+        {"t5", "SentencePiece unigram", "neither all byte tokens", SCORES(3, 0)},
+        {"rwkv\n", "unknown (rwkv?)", "\"rwkv?\"", {"a", WR_GGUF_BOOL, -1, 0, 0}},
+        {"none", "none", "no tokenizer", {"a", WR_GGUF_BOOL, -1, 0, 0}}};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        entry entries[] = {MODEL(cases[i].model), TOKENS(3)};
+        entry entries[] = {MODEL(cases[i].model), TOKENS(3), cases[i].more, TYPES(3, 1)};
         sample_open open;
         weir_error error = {0};
-        assert_int_equal(open_entries(entries, 2, &open, &error), WEIR_OK);
+        assert_int_equal(open_entries(entries, 4, &open, &error), WEIR_OK);
         assert_string_equal(wr_vocab_kind(open.vocab), cases[i].kind);
         assert_int_equal(wr_vocab_usable(open.vocab, &error), WEIR_UNSUPPORTED);
         assert_non_null(strstr(error.message, "still work"));
+        assert_non_null(strstr(error.message, cases[i].says));
         assert_false(wr_vocab_adds_bos(open.vocab));
         sample_vocab_close(&open);
     }
@@ -219,17 +253,13 @@ static void ids_and_flags_of_the_file_win(void **state) {
     sample_vocab_close(&open);
 }
 
-static void every_allocation_may_fail(void **state) {
-    (void)state;
-    sample_open open;
-    sample_make(&sample, 2, SAMPLE_BYTES | SAMPLE_USER_DEFINED, 200);
-    assert_int_equal(sample_vocab_open(&sample, &open, NULL), WEIR_OK);
+static void require_safe_opening(const wr_gguf *gguf) {
     failing_allocator memory;
     for (int64_t n = 1;; n++) {
         failing_allocator_init(&memory);
         memory.fail_at = n;
         wr_vocab *vocab;
-        weir_status status = wr_vocab_open(open.gguf, &memory.allocator, &vocab, NULL);
+        weir_status status = wr_vocab_open(gguf, &memory.allocator, &vocab, NULL);
         if (status == WEIR_OK) {
             wr_vocab_close(vocab);
             assert_true(failing_allocator_clean(&memory));
@@ -241,7 +271,20 @@ static void every_allocation_may_fail(void **state) {
         assert_null(vocab);
         assert_true(failing_allocator_clean(&memory));
     }
+}
+
+static void every_allocation_may_fail(void **state) {
+    (void)state;
+    sample_open open;
+    sample_make(&sample, 2, SAMPLE_BYTES | SAMPLE_USER_DEFINED, 200);
+    assert_int_equal(sample_vocab_open(&sample, &open, NULL), WEIR_OK);
+    require_safe_opening(open.gguf);
     sample_vocab_close(&open);
+    for (size_t i = 0; i < SMALL_VOCABULARIES; i++) {
+        small_vocabulary small = small_open(small_vocabularies[i]);
+        require_safe_opening(small.gguf);
+        small_close(&small);
+    }
 }
 
 /* Empty strings are the smallest tokens that a file can hold: 8 bytes each. */
@@ -297,7 +340,7 @@ int main(void) {
         cmocka_unit_test(the_file_answers),
         cmocka_unit_test(of_equal_pieces_the_last_one_counts),
         cmocka_unit_test(damaged_vocabularies_are_one_sentence),
-        cmocka_unit_test(other_kinds_open_and_say_so),
+        cmocka_unit_test(unusable_kinds_open_and_say_so),
         cmocka_unit_test(ids_and_flags_of_the_file_win),
         cmocka_unit_test(chosen_collisions_do_not_matter),
         cmocka_unit_test(every_allocation_may_fail),

@@ -4,7 +4,7 @@
 #include <stdbool.h>
 
 #include "tensor/arm/bytes_simd_neon.h"
-#include "tensor/arm/products.h"
+#include "tensor/arm/products_neon.h"
 #include "tensor/arm/tile_sizes.h"
 
 /* Codes of 8 bits are taken as u - 128; others fit a signed byte as they are. */

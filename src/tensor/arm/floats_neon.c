@@ -1,7 +1,7 @@
 /* Products of float weights with NEON. */
 #define WR_WIDE_TILE 0
 
-#include "tensor/arm/products.h"
+#include "tensor/arm/products_neon.h"
 #include "tensor/arm/simd_neon.h"
 
 #include "tensor/lanes/floats_lanes.h"

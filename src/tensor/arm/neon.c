@@ -1,7 +1,7 @@
 /*
  * The tables for NEON, without and with dot products: products; the rest is that of the scalar one.
  */
-#include "tensor/arm/products.h"
+#include "tensor/arm/products_neon.h"
 #include "tensor/lanes/floats.h"
 #include "tensor/scalar.h"
 

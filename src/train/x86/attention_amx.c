@@ -12,8 +12,8 @@
 
 #include <math.h>
 
+#include "train/x86/bf16_tiles_lanes.h"
 #include "train/x86/tiles.h"
-#include "train/x86/tiles_lanes.h"
 
 enum { QUERIES = WR_TILE_SIDE, SPAN = 256 };
 

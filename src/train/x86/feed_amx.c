@@ -10,8 +10,8 @@
  */
 #include "train/x86/feed_amx.h"
 
+#include "train/x86/bf16_tiles_lanes.h"
 #include "train/x86/tiles.h"
-#include "train/x86/tiles_lanes.h"
 
 enum {
     TOKENS = WR_TILE_SIDE,

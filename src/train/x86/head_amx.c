@@ -8,8 +8,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "train/x86/bf16_tiles_lanes.h"
 #include "train/x86/tiles.h"
-#include "train/x86/tiles_lanes.h"
 
 enum { TOKENS = WR_TILE_SIDE, PART = 256 };
 

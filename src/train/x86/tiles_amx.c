@@ -12,7 +12,7 @@
 
 #include "tensor/x86/simd_avx512.h"
 #include "tensor/x86/tile_shapes.h"
-#include "train/x86/tiles_lanes.h"
+#include "train/x86/bf16_tiles_lanes.h"
 
 enum {
     SIDE = 16,

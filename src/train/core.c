@@ -50,21 +50,29 @@ static size_t scratch_of_layer(const wr_core *core, int64_t n, int threads) {
     return most;
 }
 
-static size_t scratch_of_feed(const wr_core *core, int64_t n, int threads) {
-    return core->feed->scratch_size(n, core->shape.width, core->shape.feed_forward, threads);
-}
-
 static void lay_out_room(const wr_core *core, wr_core_room *room, wr_arena *arena) {
     const int64_t rows = core->rows_most;
     wr_core_room unused;
     if (room == NULL) room = &unused;
     room->normed = take(arena, rows, core->shape.width);
     room->change = take(arena, rows, core->shape.width);
-    if (core->feed != NULL)
-        room->feed = wr_arena_take(arena, scratch_of_feed(core, rows, 1), 1);
-    else
-        room->hidden = take(arena, rows, core->shape.feed_forward);
+    room->hidden = core->feed == NULL ? take(arena, rows, core->shape.feed_forward) : NULL;
     room->products = wr_arena_take(arena, scratch_of_layer(core, rows, 1), 1);
+}
+
+/* For what products have as a whole. */
+static void lay_out_blocks(wr_core *core, wr_arena *arena) {
+    const weir_train_shape *shape = &core->shape;
+    const int64_t n = core->samples * shape->context;
+    const int threads = wr_threads_count(core->threads);
+    const wr_head_kernels *head = core->products->head;
+    size_t bytes = 0;
+    if (head != NULL) bytes = head->scratch_size(n, shape->width, shape->vocabulary, threads);
+    core->head_scratch = wr_arena_take(arena, bytes, 1);
+    bytes = 0;
+    if (core->feed != NULL)
+        bytes = core->feed->scratch_size(n, shape->width, shape->feed_forward, threads);
+    core->feed_scratch = wr_arena_take(arena, bytes, 1);
 }
 
 /* What threads compute with, one by one and together. */
@@ -78,14 +86,7 @@ static void lay_out_scratch(wr_core *core, wr_arena *arena) {
     const size_t layer = scratch_of_layer(core, n, threads);
     const size_t head = wr_linear_scratch(&core->head, core->chunk, threads);
     core->product_scratch = wr_arena_take(arena, layer > head ? layer : head, 1);
-    if (core->feed != NULL)
-        core->feed_scratch = wr_arena_take(arena, scratch_of_feed(core, n, threads), 1);
-    if (core->products->head != NULL)
-        core->head_scratch =
-            wr_arena_take(arena,
-                          core->products->head->scratch_size(n, core->shape.width,
-                                                             core->shape.vocabulary, threads),
-                          1);
+    lay_out_blocks(core, arena);
 }
 
 static void lay_out_tables(wr_core *core, wr_arena *arena) {
@@ -112,16 +113,15 @@ static void lay_out(wr_core *core, wr_arena *arena) {
     core->stream = take(arena, n, width);
     core->stream_r = take(arena, n, 1);
     core->normed = take(arena, n, width);
+    core->feed_normed = take(arena, n, width);
     core->attended_gradient = take(arena, n, width);
     core->normed_gradient = core->attended_gradient; /* read before the other is written */
     core->gradient = take(arena, n, width);
     core->mixed_gradient = take(arena, n, width);
-    if (core->feed == NULL) {
-        core->feed_normed = take(arena, n, width);
-        core->hidden = take(arena, n, shape->feed_forward);
-    }
+    core->hidden = core->feed == NULL ? take(arena, n, shape->feed_forward) : NULL;
     core->sink_gradients = take(arena, core->samples, shape->heads);
-    if (core->products->head == NULL) core->logits = take(arena, core->chunk, shape->vocabulary);
+    core->logits =
+        core->products->head == NULL ? take(arena, core->chunk, shape->vocabulary) : NULL;
     core->nll = take(arena, n, 1);
     core->fed = wr_arena_take(arena, (size_t)n, sizeof(int32_t));
     core->targets = wr_arena_take(arena, (size_t)n, sizeof(int32_t));

@@ -43,17 +43,22 @@ static wr_linear_rows alone(const rows *of) {
 /* ---- norms ----------------------------------------------------------------------------------- */
 
 /* Into y: the norm of x, or of x + what the room's `change` holds, which goes to `sum`. */
-static void norm_rows(const rows *of, const real *x, real *sum, size_t gain, real *r, real *y) {
+static wr_norm_job norm_job(const rows *of, const real *x, real *sum, size_t gain, real *r,
+                            real *y) {
     const wr_core *core = of->core;
-    wr_norm_job job = {.width = core->shape.width,
-                       .epsilon = (real)core->shape.norm_epsilon,
-                       .x = x + at(of),
-                       .added = sum != NULL ? of->room->change : NULL,
-                       .sum = sum != NULL ? sum + at(of) : NULL,
-                       .gain = core->parameters + gain,
-                       .y = y,
-                       .r = r + of->first};
-    core->kernels->norm(&job, 0, of->count, of->worker);
+    return (wr_norm_job){.width = core->shape.width,
+                         .epsilon = (real)core->shape.norm_epsilon,
+                         .x = x + at(of),
+                         .added = sum != NULL ? of->room->change : NULL,
+                         .sum = sum != NULL ? sum + at(of) : NULL,
+                         .gain = core->parameters + gain,
+                         .y = y,
+                         .r = r + of->first};
+}
+
+static void norm_rows(const rows *of, const real *x, real *sum, size_t gain, real *r, real *y) {
+    wr_norm_job job = norm_job(of, x, sum, gain, r, y);
+    of->core->kernels->norm(&job, 0, of->count, of->worker);
 }
 
 /* What a norm's backward reads and writes beside dy: arrays of the batch. */
@@ -65,10 +70,10 @@ typedef struct norm_arrays {
 } norm_arrays;
 
 /* From dy, of these rows; y gets the norm's result again. */
-static void norm_rows_back(const rows *of, const norm_arrays *arrays, size_t gain, const real *dy,
-                           real *y) {
+static wr_norm_back norm_back_job(const rows *of, const norm_arrays *arrays, size_t gain,
+                                  const real *dy, real *y) {
     const wr_core *core = of->core;
-    wr_norm_back job = {
+    return (wr_norm_back){
         .width = core->shape.width,
         .rows = of->count,
         .x = arrays->x + at(of),
@@ -80,7 +85,13 @@ static void norm_rows_back(const rows *of, const norm_arrays *arrays, size_t gai
         .dx = arrays->dx + at(of),
         .partial = arrays->partial + at(of) / WR_NORM_BLOCK,
     };
-    core->kernels->norm_back(&job, 0, (of->count + WR_NORM_BLOCK - 1) / WR_NORM_BLOCK, of->worker);
+}
+
+static void norm_rows_back(const rows *of, const norm_arrays *arrays, size_t gain, const real *dy,
+                           real *y) {
+    wr_norm_back job = norm_back_job(of, arrays, gain, dy, y);
+    of->core->kernels->norm_back(&job, 0, (of->count + WR_NORM_BLOCK - 1) / WR_NORM_BLOCK,
+                                 of->worker);
 }
 
 /* The gain's gradient: sums of blocks, in order. */
@@ -200,35 +211,41 @@ static wr_swiglu_job swiglu_job(const rows *of, wr_core_layer *layer, real *hidd
                            .hidden = hidden};
 }
 
-/* The feed-forward part as a whole, for products that have it: these rows, or in backward all. */
-static wr_feed feed_of(const rows *of, wr_core_layer *layer) {
-    wr_core *core = of->core;
-    const real *gain = core->parameters + layer->feed_norm;
-    const int64_t hidden = core->shape.feed_forward;
-    return (wr_feed){.n = of->count,
+/* The same for what products have as a whole. */
+static wr_feed feed_of(const wr_core *core, const wr_core_layer *layer, int64_t n) {
+    return (wr_feed){.n = n,
                      .width = core->shape.width,
-                     .hidden = hidden,
+                     .hidden = core->shape.feed_forward,
                      .gates = &layer->gates.weight[0],
                      .down = &layer->down.weight[0],
-                     .run_norm = core->kernels->norm,
-                     .run_norm_back = core->kernels->norm_back,
-                     .norm = {.width = core->shape.width,
-                              .epsilon = (real)core->shape.norm_epsilon,
-                              .x = layer->x + at(of),
-                              .sum = layer->mixed + at(of),
-                              .gain = gain,
-                              .r = layer->r[1] + of->first},
-                     .norm_back = {.width = core->shape.width,
-                                   .rows = of->count,
-                                   .x = layer->mixed + at(of),
-                                   .gain = gain,
-                                   .r = layer->r[1] + of->first,
-                                   .before = core->gradient + at(of),
-                                   .dx = core->mixed_gradient + at(of),
-                                   .partial = core->gain_partial[1]},
-                     .kept = (char *)layer->gated + core->feed->kept_size(of->first, hidden),
-                     .dgates = core->gradients + layer->gates.offset[0],
-                     .ddown = core->gradients + layer->down.offset[0]};
+                     .kept = layer->gated,
+                     .scratch = core->feed_scratch,
+                     .threads = wr_threads_count(core->threads)};
+}
+
+static wr_feed_rows feed_rows_of(const rows *of) {
+    const wr_train_kernels *kernels = of->core->kernels;
+    return (wr_feed_rows){.first = of->first,
+                          .count = of->count,
+                          .worker = of->worker,
+                          .run_norm = kernels->norm,
+                          .run_norm_back = kernels->norm_back};
+}
+
+static void feed_rows(const rows *of, wr_core_layer *layer) {
+    const wr_feed feed = feed_of(of->core, layer, of->n);
+    wr_feed_rows part = feed_rows_of(of);
+    part.norm = norm_job(of, layer->x, layer->mixed, layer->feed_norm, layer->r[1], NULL);
+    part.out = of->room->change;
+    of->core->feed->forward(&feed, &part);
+}
+
+static void feed_rows_back(const rows *of, wr_core_layer *layer, const norm_arrays *arrays) {
+    const wr_feed feed = feed_of(of->core, layer, of->n);
+    wr_feed_rows part = feed_rows_of(of);
+    part.norm_back = norm_back_job(of, arrays, layer->feed_norm, NULL, NULL);
+    part.dout = of->core->gradient + at(of);
+    of->core->feed->backward(&feed, &part);
 }
 
 /* Leaves what is to be added to `mixed` in the room's change. */
@@ -237,10 +254,7 @@ static void finish_rows(const rows *of, wr_core_layer *layer) {
     const wr_linear_rows part = among(of), own = alone(of);
     wr_linear_forward(&layer->output, &own, layer->attended + at(of), room->change);
     if (of->core->feed != NULL) {
-        wr_feed feed = feed_of(of, layer);
-        feed.norm.added = feed.out = room->change;
-        feed.scratch = room->feed;
-        of->core->feed->forward(NULL, &feed);
+        feed_rows(of, layer);
         return;
     }
     norm_rows(of, layer->x, layer->mixed, layer->feed_norm, layer->r[1], room->normed);
@@ -256,26 +270,20 @@ static void finish_rows(const rows *of, wr_core_layer *layer) {
 static void finish_rows_back(const rows *of, wr_core_layer *layer) {
     wr_core *core = of->core;
     const wr_linear_rows part = among(of), own = alone(of);
-    real *hidden = core->hidden + of->first * core->shape.feed_forward;
     const norm_arrays arrays = {layer->mixed, layer->r[1], core->gradient, core->mixed_gradient,
                                 core->gain_partial[1]};
-    wr_linear_inputs(&layer->down, &own, core->gradient + at(of), hidden);
-    wr_swiglu_job job = swiglu_job(of, layer, hidden);
-    core->kernels->swiglu_back(&job, 0, of->count, of->worker);
-    wr_linear_inputs(&layer->gates, &part, layer->gated, of->room->change);
-    norm_rows_back(of, &arrays, layer->feed_norm, of->room->change, core->feed_normed + at(of));
+    if (core->feed != NULL) {
+        feed_rows_back(of, layer, &arrays);
+    } else {
+        real *hidden = core->hidden + of->first * core->shape.feed_forward;
+        wr_linear_inputs(&layer->down, &own, core->gradient + at(of), hidden);
+        wr_swiglu_job job = swiglu_job(of, layer, hidden);
+        core->kernels->swiglu_back(&job, 0, of->count, of->worker);
+        wr_linear_inputs(&layer->gates, &part, layer->gated, of->room->change);
+        norm_rows_back(of, &arrays, layer->feed_norm, of->room->change, core->feed_normed + at(of));
+    }
     wr_linear_inputs(&layer->output, &own, core->mixed_gradient + at(of),
                      core->attended_gradient + at(of));
-}
-
-/* finish_rows_back of all rows, and the gradients of the feed-forward weights. */
-static void finish_back(wr_core *core, wr_core_layer *layer, int64_t n) {
-    const rows all = {.core = core, .n = n, .count = n};
-    const wr_linear_rows part = {n, 0, n, core->threads, core->product_scratch};
-    wr_feed feed = feed_of(&all, layer);
-    feed.scratch = core->feed_scratch;
-    core->feed->backward(core->threads, &feed);
-    wr_linear_inputs(&layer->output, &part, core->mixed_gradient, core->attended_gradient);
 }
 
 /* ---- between two attentions ------------------------------------------------------------------ */
@@ -328,7 +336,7 @@ static void stage_back_task(void *context, int64_t begin, int64_t end, int worke
         else
             norm_rows_back(&some, &last, core->output_norm, core->normed_gradient + at(&some),
                            some.room->normed);
-        if (of->i > 0 && core->feed == NULL) finish_rows_back(&some, &core->layers[of->i - 1]);
+        if (of->i > 0) finish_rows_back(&some, &core->layers[of->i - 1]);
     }
 }
 
@@ -346,7 +354,9 @@ static void add_gradients(wr_core *core, int64_t i, int64_t n) {
     if (i == 0) return;
     wr_core_layer *layer = &core->layers[i - 1];
     if (core->feed != NULL) {
-        finish_back(core, layer, n);
+        const wr_feed feed = feed_of(core, layer, n);
+        core->feed->weights(core->threads, &feed, core->gradients + layer->gates.offset[0],
+                            core->gradients + layer->down.offset[0]);
     } else {
         wr_linear_weights(&layer->down, &all, core->gradient, core->hidden, core->gradients);
         wr_linear_weights(&layer->gates, &all, layer->gated, core->feed_normed, core->gradients);

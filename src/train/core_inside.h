@@ -62,7 +62,7 @@ typedef struct wr_core_layer {
 /* One worker's rows between two attentions: [rows_most, ...]. */
 typedef struct wr_core_room {
     real *normed, *change, *hidden;
-    void *products, *feed; /* their scratch */
+    void *products; /* their scratch */
 } wr_core_room;
 
 struct wr_core {
@@ -73,7 +73,7 @@ struct wr_core {
     const wr_products *products;
     const wr_train_kernels *kernels;
     const wr_attention_kernels *attention;
-    const wr_feed_kernels *feed; /* or NULL */
+    const wr_feed_kernels *feed; /* the block as a whole, or NULL */
     wr_threads *threads;
     wr_arena arena;
 
@@ -99,7 +99,7 @@ struct wr_core {
     real *slopes;            /* [heads] */
     real *zeros;             /* [heads] the sink logits of the sink "zero" */
     real *sink_gradients;    /* [samples, heads] */
-    real *logits;            /* [chunk, vocabulary]; none where products have the whole head */
+    real *logits;            /* [chunk, vocabulary]; none where products have a head */
     int64_t chunk;           /* rows whose logits stand at once */
     real *nll;               /* [n] */
     int32_t *fed, *targets;  /* [n] */

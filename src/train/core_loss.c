@@ -32,7 +32,8 @@ static void head_in_chunks(wr_core *core, int64_t n, bool gradients) {
     }
 }
 
-static void head_as_a_whole(wr_core *core, int64_t n, bool gradients) {
+void wr_core_loss(wr_core *core, int64_t samples, bool gradients) {
+    const int64_t n = samples * core->shape.context;
     const wr_head head = {.n = n,
                           .width = core->shape.width,
                           .weight = &core->head.weight[0],
@@ -42,13 +43,8 @@ static void head_as_a_whole(wr_core *core, int64_t n, bool gradients) {
                           .dx = gradients ? core->normed_gradient : NULL,
                           .dw = core->gradients + core->head.offset[0],
                           .scratch = core->head_scratch};
-    core->products->head->run(core->threads, &head);
-}
-
-void wr_core_loss(wr_core *core, int64_t samples, bool gradients) {
-    const int64_t n = samples * core->shape.context;
     if (core->products->head != NULL)
-        head_as_a_whole(core, n, gradients);
+        core->products->head->run(core->threads, &head);
     else
         head_in_chunks(core, n, gradients);
 }

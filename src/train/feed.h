@@ -13,24 +13,37 @@
 #include "train/train_kernels.h"
 
 typedef struct wr_feed {
-    int64_t n, width, hidden;
+    int64_t n; /* rows of the batch */
+    int64_t width, hidden;
     const wr_product_weight *gates; /* [2 hidden, width]: W_gate, then W_up */
     const wr_product_weight *down;  /* [width, hidden] */
-    wr_task run_norm, run_norm_back;
-    wr_norm_job norm;       /* of all rows; `y` is not used */
-    wr_norm_back norm_back; /* likewise; `before` is dout; `dy` and `y` are not used */
-    void *kept;             /* from forward to backward */
-    real *out;              /* [n, width] */
-    real *dgates, *ddown;   /* of the weights: added to */
-    void *scratch;
+    void *kept;                     /* of the batch, from forward to backward */
+    void *scratch;                  /* of the batch and of all workers */
+    int threads;                    /* that scratch is for */
 } wr_feed;
+
+/* Rows `first` ... first + count - 1, a multiple of WR_NORM_BLOCK first; arrays begin with the
+ * first of them. */
+typedef struct wr_feed_rows {
+    int64_t first, count;
+    int worker;
+    wr_task run_norm;
+    wr_norm_job norm; /* `y` is not used */
+    real *out;        /* [count, width] */
+    const real *dout; /* backward: [count, width] */
+    wr_task run_norm_back;
+    wr_norm_back norm_back; /* `dy` and `y` are not used */
+} wr_feed_rows;
 
 typedef struct wr_feed_kernels {
     bool (*fits)(int64_t hidden); /* whether it can be used at all */
     size_t (*kept_size)(int64_t n, int64_t hidden);
     size_t (*scratch_size)(int64_t n, int64_t width, int64_t hidden, int threads);
-    void (*forward)(wr_threads *threads, const wr_feed *feed);
-    void (*backward)(wr_threads *threads, const wr_feed *feed);
+    /* In the calling thread. */
+    void (*forward)(const wr_feed *feed, const wr_feed_rows *rows);
+    void (*backward)(const wr_feed *feed, const wr_feed_rows *rows);
+    /* When all rows went backward: their gradients of the weights are added. */
+    void (*weights)(wr_threads *threads, const wr_feed *feed, real *dgates, real *ddown);
 } wr_feed_kernels;
 
 #endif

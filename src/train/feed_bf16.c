@@ -9,8 +9,6 @@
 #include "train/x86/feed_amx.h"
 #include "train/x86/tiles.h"
 
-enum { BLOCKS = 4 }; /* that a thread takes at a time */
-
 /* Both sides of dW for all rows, and what threads need. Returns its size. */
 static size_t lay_out(wr_feed_job *job, int threads, void *scratch) {
     wr_arena arena = {.base = scratch, .size = SIZE_MAX}; /* measures where there is no base */
@@ -28,7 +26,7 @@ static size_t scratch_size(int64_t n, int64_t width, int64_t hidden, int threads
     return lay_out(&job, threads, NULL);
 }
 
-static wr_feed_job job_of(const wr_feed *feed, int threads) {
+static wr_feed_job job_of(const wr_feed *feed) {
     wr_feed_job job = {.n = feed->n,
                        .width = feed->width,
                        .hidden = feed->hidden,
@@ -36,32 +34,26 @@ static wr_feed_job job_of(const wr_feed *feed, int threads) {
                        .gates_inputs = wr_bf16_inputs_side(feed->gates),
                        .down_forward = wr_bf16_forward_side(feed->down),
                        .down_inputs = wr_bf16_inputs_side(feed->down),
-                       .kept = feed->kept,
-                       .norm = feed->norm,
-                       .run_norm = feed->run_norm,
-                       .out = feed->out,
-                       .norm_back = feed->norm_back,
-                       .run_norm_back = feed->run_norm_back};
-    lay_out(&job, threads, feed->scratch);
+                       .kept = feed->kept};
+    lay_out(&job, feed->threads, feed->scratch);
     return job;
 }
 
-static int64_t blocks_of(const wr_feed *feed) {
-    return (feed->n + WR_NORM_BLOCK - 1) / WR_NORM_BLOCK;
+static void forward(const wr_feed *feed, const wr_feed_rows *rows) {
+    const wr_feed_job job = job_of(feed);
+    wr_amx_feed_forward(&job, rows);
 }
 
-static void forward(wr_threads *threads, const wr_feed *feed) {
-    wr_feed_job job = job_of(feed, wr_threads_count(threads));
-    wr_threads_run(threads, blocks_of(feed), BLOCKS, wr_amx_feed_forward, &job);
+static void backward(const wr_feed *feed, const wr_feed_rows *rows) {
+    const wr_feed_job job = job_of(feed);
+    wr_amx_feed_backward(&job, rows);
 }
 
-static void backward(wr_threads *threads, const wr_feed *feed) {
-    wr_feed_job job = job_of(feed, wr_threads_count(threads));
-    wr_threads_run(threads, blocks_of(feed), BLOCKS, wr_amx_feed_backward, &job);
-    wr_bf16_add_weights(threads, job.gated_left, job.normed_right, job.n, 2 * job.hidden, job.width,
-                        feed->dgates);
-    wr_bf16_add_weights(threads, job.dy_left, job.hidden_right, job.n, job.width, job.hidden,
-                        feed->ddown);
+static void weights(wr_threads *threads, const wr_feed *feed, real *dgates, real *ddown) {
+    const wr_feed_job job = job_of(feed);
+    const int64_t n = feed->n, width = feed->width, hidden = feed->hidden;
+    wr_bf16_add_weights(threads, job.gated_left, job.normed_right, n, 2 * hidden, width, dgates);
+    wr_bf16_add_weights(threads, job.dy_left, job.hidden_right, n, width, hidden, ddown);
 }
 
 const wr_feed_kernels wr_bf16_feed = {
@@ -70,6 +62,7 @@ const wr_feed_kernels wr_bf16_feed = {
     .scratch_size = scratch_size,
     .forward = forward,
     .backward = backward,
+    .weights = weights,
 };
 
 #endif

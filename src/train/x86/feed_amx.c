@@ -61,17 +61,18 @@ size_t wr_amx_feed_kept(int64_t n, int64_t hidden) {
 
 /* ---- what both ways share -------------------------------------------------------------------- */
 
-/* Tokens first ... first + count - 1 of a job. */
+/* Tokens first ... first + count - 1 of the batch, which are `at` rows into some. */
 typedef struct part {
     const wr_feed_job *job;
+    const wr_feed_rows *rows;
     room r;
-    int64_t first, count;
+    int64_t first, at, count;
 } part;
 
-static part part_of(const wr_feed_job *job, int64_t block, int worker) {
-    part p = {.job = job, .first = block * TOKENS};
-    p.count = job->n - p.first < TOKENS ? job->n - p.first : TOKENS;
-    lay_out(&p.r, job->width, job->hidden, job->scratch + (size_t)worker * job->scratch_size);
+static part part_of(const wr_feed_job *job, const wr_feed_rows *rows, int64_t at) {
+    part p = {.job = job, .rows = rows, .first = rows->first + at, .at = at};
+    p.count = rows->count - at < TOKENS ? rows->count - at : TOKENS;
+    lay_out(&p.r, job->width, job->hidden, job->scratch + (size_t)rows->worker * job->scratch_size);
     return p;
 }
 
@@ -123,14 +124,14 @@ static void gate_group(const part *p, int64_t d, int64_t from) {
 static void forward(const part *p) {
     const wr_feed_job *job = p->job;
     const room *r = &p->r;
-    const int64_t width = job->width, hidden = job->hidden, at = p->first * width;
-    wr_norm_job norm = job->norm;
+    const int64_t width = job->width, hidden = job->hidden, at = p->at * width;
+    wr_norm_job norm = p->rows->norm;
     norm.x += at;
     norm.sum += at;
     norm.added += at;
     norm.y = r->normed;
-    norm.r += p->first;
-    job->run_norm(&norm, 0, p->count, 0);
+    norm.r += p->at;
+    p->rows->run_norm(&norm, 0, p->count, p->rows->worker);
     const wr_tiles_source normed = {r->normed, width, p->count, width, 0};
     wr_tiles_pack(WR_TILES_LEFT, &normed, 0, 2, r->input);
     wr_tiles_product product = {
@@ -150,15 +151,14 @@ static void forward(const part *p) {
                                           .k = hidden,
                                           .m = p->count,
                                           .n = width,
-                                          .c = job->out + at,
+                                          .c = p->rows->out + at,
                                           .stride = width});
 }
 
-void wr_amx_feed_forward(void *context, int64_t begin, int64_t end, int worker) {
-    const wr_feed_job *job = context;
+void wr_amx_feed_forward(const wr_feed_job *job, const wr_feed_rows *rows) {
     wr_tiles_begin();
-    for (int64_t block = begin; block < end; block++) {
-        const part p = part_of(job, block, worker);
+    for (int64_t at = 0; at < rows->count; at += TOKENS) {
+        const part p = part_of(job, rows, at);
         forward(&p);
     }
     _mm_sfence();
@@ -174,8 +174,7 @@ INLINE uint8_t *operand_at(const part *p, uint8_t *operand, int64_t panel) {
 }
 
 INLINE void store_tile(uint8_t *to, const vec tile[LANES]) {
-    UNROLLED_16 for (int i = 0; i < LANES; i++)
-        _mm512_stream_si512((__m512i *)(void *)(to + i * 64), _mm512_castps_si512(tile[i]));
+    UNROLLED_16 for (int i = 0; i < LANES; i++) v_store(to + i * 64, tile[i]);
 }
 
 /* Hidden numbers d ... d + 15, from the changes of hidden in `a` at `from`:
@@ -228,8 +227,8 @@ static void change_hidden(const part *p) {
 static void backward(const part *p) {
     const wr_feed_job *job = p->job;
     const room *r = &p->r;
-    const int64_t width = job->width, at = p->first * width, panels = 2 * ((width + 31) / 32);
-    wr_tiles_source dy = {job->norm_back.before + at, width, p->count, width, 0};
+    const int64_t width = job->width, at = p->at * width, panels = 2 * ((width + 31) / 32);
+    wr_tiles_source dy = {p->rows->dout + at, width, p->count, width, 0};
     wr_tiles_pack(WR_TILES_LEFT, &dy, 0, 2, r->input);
     dy.room = job->n;
     wr_tiles_pack(WR_TILES_LEFT_TRANSPOSED, &dy, 0, panels, operand_at(p, job->dy_left, 0));
@@ -241,25 +240,24 @@ static void backward(const part *p) {
                                           .n = width,
                                           .c = r->change,
                                           .stride = width});
-    wr_norm_back norm = job->norm_back;
+    wr_norm_back norm = p->rows->norm_back;
     norm.rows = p->count;
     norm.x += at;
-    norm.r += p->first;
+    norm.r += p->at;
     norm.dy = r->change;
     norm.y = r->normed;
     norm.before += at;
     norm.dx += at;
-    norm.partial += p->first / WR_NORM_BLOCK * width;
-    job->run_norm_back(&norm, 0, 1, 0);
+    norm.partial += at / WR_NORM_BLOCK;
+    p->rows->run_norm_back(&norm, 0, 1, p->rows->worker);
     const wr_tiles_source normed = {r->normed, width, p->count, width, job->n};
     wr_tiles_pack(WR_TILES_RIGHT, &normed, 0, panels, operand_at(p, job->normed_right, 0));
 }
 
-void wr_amx_feed_backward(void *context, int64_t begin, int64_t end, int worker) {
-    const wr_feed_job *job = context;
+void wr_amx_feed_backward(const wr_feed_job *job, const wr_feed_rows *rows) {
     wr_tiles_begin();
-    for (int64_t block = begin; block < end; block++) {
-        const part p = part_of(job, block, worker);
+    for (int64_t at = 0; at < rows->count; at += TOKENS) {
+        const part p = part_of(job, rows, at);
         backward(&p);
     }
     _mm_sfence();

@@ -139,8 +139,7 @@ static void change_columns(const part *p, int64_t j) {
     const int64_t panel = (p->piece + j) / 16, tile = (p->first + p->token) / TOKENS;
     uint8_t *to = job->logits_left + (size_t)(panel * tiles + tile) * WR_TILE_BYTES;
     v_transpose(turned);
-    UNROLLED_16 for (int i = 0; i < LANES; i++)
-        _mm512_stream_si512((__m512i *)(void *)(to + i * 64), _mm512_castps_si512(turned[i]));
+    UNROLLED_16 for (int i = 0; i < LANES; i++) v_store(to + i * 64, turned[i]);
 }
 
 static void change_part(const part *p) {

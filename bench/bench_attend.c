@@ -1,7 +1,8 @@
 /*
  * Attention by head size, page type and level, beside what the machine itself can do.
  *
- *     bench_attend [-t THREADS] [WORD]    only lines that hold the word, say f16 or "of 64"
+ *     bench_attend [-t THREADS] [-a] [WORD]    only lines that hold the word, say f16 or "of 64";
+ *                                              -a: with linear biases (ALiBi)
  *
  * decode: one token against a full window; the bound is the larger of its bytes over the read
  * bandwidth and its multiplications over the peak. prefill: tiles of a chunk in the middle of the
@@ -34,11 +35,14 @@ static const setting settings[] = {
     {"8 heads of 64, 8 KV", 8, 1, 64, 4096},
 };
 
+static const float slopes[8] = {0x1p-1f, 0x1p-2f, 0x1p-3f, 0x1p-4f,
+                                0x1p-5f, 0x1p-6f, 0x1p-7f, 0x1p-8f};
+
 typedef struct bench {
     const wr_kernels *kernels;
     setting set;
     wr_kv_type type;
-    bool decode;
+    bool decode, biased;
     int32_t tokens;     /* of a job */
     int32_t page_count; /* of a layer */
     size_t head_bytes;  /* keys and values of a KV head in a page */
@@ -71,6 +75,7 @@ static void attend_task(void *context, int64_t begin, int64_t end, int worker) {
                             .key_dim = s->dim,
                             .value_dim = s->dim,
                             .scale = 0.1f,
+                            .slope = b->biased ? slopes : NULL,
                             .scratch = b->scratch + worker * b->scratch_floats};
         job.recent.pages = b->pages + b->layer * b->page_count;
         job.recent.type = b->type;
@@ -81,6 +86,7 @@ static void attend_task(void *context, int64_t begin, int64_t end, int worker) {
                 .query_recent = b->query + i * row,
                 .out = b->out + (head * b->tokens + i) * row,
                 .recent = {i + 17, i + 17 + s->window}, /* a window begins anywhere in a page */
+                .recent_at = i + 16 + s->window,
             };
         }
         b->kernels->attend(&job);
@@ -150,8 +156,8 @@ typedef struct limits {
 } limits;
 
 static void measure(const setting *set, wr_kv_type type, wr_cpu_level level, bool decode,
-                    wr_threads *threads, const limits *limit) {
-    bench b = {wr_kernels_get(level), *set, type, decode, .layer = 0};
+                    bool biased, wr_threads *threads, const limits *limit) {
+    bench b = {wr_kernels_get(level), *set, type, decode, biased, .layer = 0};
     make(&b, wr_threads_count(threads));
     const double seconds = best_seconds(&b, threads);
     const double pairs = (double)set->window * b.tokens * set->heads * set->kv_heads;
@@ -199,7 +205,7 @@ static limits measure_limits(int threads) {
     return limit;
 }
 
-static void bench_all(int count, const char *word) {
+static void bench_all(int count, bool biased, const char *word) {
     wr_threads *threads = NULL;
     if (wr_threads_create(count, NULL, &threads, NULL) != WEIR_OK) exit(1);
     const limits limit = measure_limits(count);
@@ -213,7 +219,7 @@ static void bench_all(int count, const char *word) {
         snprintf(line, sizeof line, "%s %s %s", set->name, wr_kv_type_name(type),
                  wr_cpu_name((wr_cpu_level)level));
         if (word != NULL && strstr(line, word) == NULL) continue;
-        measure(set, type, (wr_cpu_level)level, i % modes < modes / 2, threads, &limit);
+        measure(set, type, (wr_cpu_level)level, i % modes < modes / 2, biased, threads, &limit);
     }
     wr_threads_release(threads);
 }
@@ -225,6 +231,7 @@ int main(int argc, char **argv) {
         argc -= 2;
         argv += 2;
     }
-    bench_all(threads, argc > 1 ? argv[1] : NULL);
+    const bool biased = argc > 1 && strcmp(argv[1], "-a") == 0;
+    bench_all(threads, biased, argc > 1 + biased ? argv[1 + biased] : NULL);
     return 0;
 }

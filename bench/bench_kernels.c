@@ -134,7 +134,8 @@ static void bench_product(wr_format format, wr_cpu_level level, int64_t batch, w
     const double bytes =
         (double)panels * (double)wr_panel_measure(format, COLUMNS).bytes / seconds * 1e-9;
     const double work = 2.0 * (double)rows * COLUMNS * (double)batch / seconds * 1e-9;
-    const bool floats = input != WR_INPUT_BYTES || limit->bytes[level] == 0;
+    const bool of_bytes = input == WR_INPUT_BYTES || input == WR_INPUT_BLOCKS;
+    const bool floats = !of_bytes || limit->bytes[level] == 0;
     printf("%-7s %-10s %5d %8.2f GB/s %4.0f%% %9.1f GOP/s %4.0f%%",
            wr_format_find((uint32_t)format)->name, p.kernels->name, (int)batch, bytes,
            100 * bytes / limit->bandwidth, work,

@@ -95,6 +95,14 @@ static void print_shape(const weir_model_info *info) {
         printf(", its layers see %s", word_count(info->layer_window, b));
     }
     puts(info->sink_token ? "; its first token was trained as a sink" : "");
+    if (strcmp(info->sink_term, "none") != 0 || strcmp(info->positions, "rope") != 0) {
+        printf("  attention         %s, %s\n",
+               strcmp(info->sink_term, "zero") == 0    ? "a zero sink in its softmax"
+               : strcmp(info->sink_term, "logit") == 0 ? "a sink logit for each head in its softmax"
+                                                       : "ordinary softmax",
+               strcmp(info->positions, "alibi") == 0 ? "linear biases (ALiBi)"
+                                                     : "rotary positions");
+    }
 }
 
 static void print_text_side(const weir_model_info *info) {
@@ -194,6 +202,8 @@ static void put_shape(json_t *object, const weir_model_info *info) {
     put_count(object, "trained_context", info->trained_context);
     put_count(object, "layer_window", info->layer_window);
     json_object_set_new(object, "sink_token", json_boolean(info->sink_token));
+    put_text(object, "sink_term", info->sink_term);
+    put_text(object, "positions", info->positions);
 }
 
 static weir_status print_json(const summary *sum, weir_error *error) {

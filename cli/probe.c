@@ -277,7 +277,9 @@ const cli_command probe_command = {
         "first_tokens. sink_rate, first_tokens and even are for tokens 0 to 7 and always\n"
         "probabilities; --scores adds first_scores. The norms are for each token of a sample. "
         "What\n"
-        "there is no query for is null.",
+        "there is no query for is null. Where the softmax has a sink of its own (zero, or a logit\n"
+        "for each head), sink_term is the attention that it takes and sink_term_rate the share of\n"
+        "heads where that exceeds epsilon, and in the CSV it is key -1; elsewhere they are null.",
     .groups = groups,
     .arguments_size = sizeof(probe_arguments),
     .run = run,

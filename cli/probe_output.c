@@ -7,10 +7,11 @@
 
 /* ---- CSV ------------------------------------------------------------------------------------- */
 
+/* The sink term, where there is one, is key -1. */
 static weir_status write_map(probe_session *session, int32_t layer, int32_t head,
                              weir_error *error) {
     for (int64_t row = 0; row < session->shape.rows; row++) {
-        for (int64_t column = 0; column < session->shape.columns; column++) {
+        for (int64_t column = WEIR_PROBE_SINK_TERM; column < session->shape.columns; column++) {
             double mean = weir_probe_cell(session->probe, layer, head, row, column);
             char line[96];
             if (isnan(mean)) {
@@ -68,6 +69,8 @@ static json_t *add_firsts(json_t *object, const probe_session *session, int32_t 
         json_object_set_new(object, "first_scores",
                             first_json(session, WEIR_PROBE_SCORE, layer, head));
     }
+    json_object_set_new(object, "sink_term",
+                        json_number(weir_probe_sink_term(session->probe, layer, head)));
     return object;
 }
 
@@ -75,6 +78,11 @@ static json_t *rate_json(const probe_session *session, int32_t layer) {
     double rate[WEIR_PROBE_FIRST];
     weir_probe_sink_rate(session->probe, layer, session->epsilon, rate);
     return json_numbers(rate, WEIR_PROBE_FIRST);
+}
+
+static void add_term_rate(json_t *object, const probe_session *session, int32_t layer) {
+    double rate = weir_probe_sink_term_rate(session->probe, layer, session->epsilon);
+    json_object_set_new(object, "sink_term_rate", json_number(rate));
 }
 
 static void add_norms(json_t *object, const probe_session *session, int32_t layer) {
@@ -93,6 +101,7 @@ static void add_norms(json_t *object, const probe_session *session, int32_t laye
 
 static json_t *layer_json(const probe_session *session, int32_t layer) {
     json_t *object = json_pack("{s:i,s:o}", "layer", layer, "sink_rate", rate_json(session, layer));
+    add_term_rate(object, session, layer);
     add_firsts(object, session, layer, -1);
     add_norms(object, session, layer);
     json_t *heads = json_array();
@@ -121,6 +130,7 @@ weir_status probe_print_json(const probe_session *session, const char *model, we
     for (int32_t layer = 0; layer < session->shape.layers; layer++) {
         json_array_append_new(layers, layer_json(session, layer));
     }
+    add_term_rate(object, session, -1);
     add_firsts(object, session, -1, -1);
     json_object_set_new(object, "layers", layers);
     return output_json(object, error);
@@ -171,6 +181,9 @@ static void print_layer(const probe_session *session, int32_t layer) {
         printf("%5s%10.2f ", name, rate[0]);
     }
     print_firsts(first);
+    if (session->shape.sink_term) {
+        printf("%7.3f", weir_probe_sink_term(session->probe, layer, -1));
+    }
     if (layer >= 0) {
         weir_probe_norms begin, others = other_norms(session, layer);
         weir_probe_get_norms(session->probe, layer, 0, &begin);
@@ -194,13 +207,14 @@ static void print_heading(const probe_session *session) {
     } else if (session->plan.policy != WEIR_DENSE) {
         printf(", window %lld", (long long)session->plan.window);
     }
-    printf("\n\n%5s%10s  %-56s %-17s  %s\n", "", "heads on", "mean attention on token",
-           "norm of values", "of hidden states");
+    const bool term = session->shape.sink_term;
+    printf("\n\n%5s%10s  %-56s%s %-17s  %s\n", "", "heads on", "mean attention on token",
+           term ? "       " : "", "norm of values", "of hidden states");
     printf("%5s  0 > %.2f ", "layer", session->epsilon);
     for (int i = 0; i < WEIR_PROBE_FIRST; i++) {
         printf("%7d", i);
     }
-    printf(" %8s %8s  %8s %8s\n", "0", "others", "0", "others");
+    printf("%s %8s %8s  %8s %8s\n", term ? "   term" : "", "0", "others", "0", "others");
 }
 
 weir_status probe_print_table(const probe_session *session, weir_error *error) {

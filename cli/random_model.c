@@ -7,14 +7,15 @@
 
 typedef struct make_random_arguments {
     cli_value out, family, format, seed, layers, width, heads, kv_heads, head_dim, feed_forward;
-    cli_value vocabulary, context, layer_window, tied, json;
+    cli_value vocabulary, context, layer_window, tied, sink, positions, json;
 } make_random_arguments;
 
 #define AT(field) offsetof(make_random_arguments, field)
 #define SIZE .range = "[1,inf)"
 static const cli_option options[] = {
     {"--out", OPTION_TEXT, "FILE", .at = AT(out), .help = "the GGUF file to write"},
-    {"--family", OPTION_TEXT, "NAME", .at = AT(family), .help = "llama (default llama)"},
+    {"--family", OPTION_TEXT, "NAME", .at = AT(family),
+     .help = "llama or weir (default: llama, or weir where --sink or --positions want it)"},
     {"--format", OPTION_TEXT, "NAME", .at = AT(format),
      .help = "of the matrices: F32, F16, BF16, Q8_0, Q4_K, ... (default F32)"},
     {"--seed", OPTION_COUNT, "N", .at = AT(seed), .range = "[0,inf)",
@@ -35,6 +36,10 @@ static const cli_option options[] = {
     {"--layer-window", OPTION_COUNT, "N", .at = AT(layer_window), SIZE,
      .help = "a trained window of its layers (default: none)"},
     {"--tied", OPTION_FLAG, NULL, .at = AT(tied), .help = "the output matrix is the embedding"},
+    {"--sink", OPTION_TEXT, "NAME", .at = AT(sink),
+     .help = "none, zero, logit or token (default none)"},
+    {"--positions", OPTION_TEXT, "NAME", .at = AT(positions),
+     .help = "rope or alibi (default rope)"},
     {"--json", OPTION_FLAG, NULL, .at = AT(json), .help = "print what was written as JSON"},
     {0},
 };
@@ -59,6 +64,12 @@ static int run(cli_call *call, void *given) {
     }
     if (arguments->family.given) {
         model.family = arguments->family.text;
+    }
+    if (arguments->sink.given) {
+        model.sink = arguments->sink.text;
+    }
+    if (arguments->positions.given) {
+        model.positions = arguments->positions.text;
     }
     if (arguments->format.given) {
         model.format = arguments->format.text;

@@ -30,7 +30,10 @@ void interrupt_catch(bool patient) {
     sigemptyset(&action.sa_mask);
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
-    sigaction(SIGHUP, &action, NULL);
+    struct sigaction before; /* nohup: the terminal may go */
+    if (sigaction(SIGHUP, NULL, &before) == 0 && before.sa_handler != SIG_IGN) {
+        sigaction(SIGHUP, &action, NULL);
+    }
 }
 
 weir_stream *interrupt_watch(weir_stream *stream) { return atomic_exchange(&watched, stream); }

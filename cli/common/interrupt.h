@@ -9,8 +9,8 @@
 
 #include "weir/stream.h"
 
-/* Catch SIGINT, SIGTERM and SIGHUP. `patient`: as often as they come; otherwise a second one ends
- * the program at once. */
+/* Catch SIGINT, SIGTERM and, unless nohup ignores it, SIGHUP. `patient`: as often as they come;
+ * otherwise a second one ends the program at once. */
 void interrupt_catch(bool patient);
 
 /* The stream that a signal cancels; NULL: none. Returns the one before. */

@@ -16,7 +16,7 @@ extern "C" {
 #endif
 
 typedef struct weir_random_model {
-    const char *family; /* "llama" */
+    const char *family; /* "llama", "weir"; NULL: llama, or weir where sink or positions want it */
     const char *format; /* of the matrices: "F32", "Q8_0", "Q4_K", ...; norms are F32 */
     uint64_t seed;
     int64_t layers;
@@ -27,8 +27,10 @@ typedef struct weir_random_model {
     int64_t feed_forward;
     int64_t vocabulary; /* >= 260: control tokens, 256 bytes, then made-up pieces */
     int64_t context;
-    int64_t layer_window; /* 0: none */
-    bool tied;            /* the output matrix is the embedding */
+    int64_t layer_window;  /* 0: none */
+    bool tied;             /* the output matrix is the embedding */
+    const char *sink;      /* "none", "zero", "logit", "token"; NULL: none */
+    const char *positions; /* "rope", "alibi"; NULL: rope */
 } weir_random_model;
 
 /* A tiny llama: 2 layers, 64 wide, 4 heads, 2 KV heads, vocabulary 320, context 256, F32. */

@@ -26,10 +26,13 @@ typedef void (*weir_observer_fn)(void *context, weir_point point, int layer, int
 /* The attention scores of one token in one layer, before the softmax. */
 typedef struct weir_scores {
     int layer;
-    int64_t index;        /* the query's stream index */
-    const float *scores;  /* [heads, keys]: scale * q . k, pinned keys first, then recent ones */
-    int32_t heads;        /* query heads */
-    int32_t keys;         /* pinned + recent */
+    int64_t index;       /* the query's stream index */
+    const float *scores; /* [heads, keys]: scale * q . k, less the bias under ALiBi; pinned keys
+                            first, then recent ones */
+    const float *sink; /* [heads] the score of the softmax's own sink, or NULL where the softmax is
+                          over the keys alone */
+    int32_t heads;     /* query heads */
+    int32_t keys;      /* pinned + recent */
     int64_t pinned_first; /* stream index of the first pinned key */
     int32_t pinned;       /* pinned keys: indices pinned_first ... pinned_first + pinned - 1 */
     int64_t recent_first; /* stream index of the first recent key; the last one is `index` */

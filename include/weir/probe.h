@@ -13,8 +13,9 @@
  *
  * A sample is a few tokens fed to an empty stream. Query t and key j are stream indices. The score
  * s(t, j) is scale * q . k as the stream computed it; the probability is its softmax over the keys
- * that token t may attend, in double. Every figure is a mean over the samples in which there is
- * one: what a policy hides from a query (evicted, masked, after it) is no zero but nothing.
+ * that token t may attend, in double; where the softmax has a sink of its own (STREAMING's sink
+ * variants) over that too. Every figure is a mean over the samples in which there is one: what a
+ * policy hides from a query (evicted, masked, after it) is no zero but nothing.
  *
  * Sources: Xiao et al., Efficient Streaming Language Models with Attention Sinks (ICLR 2024),
  * figure 2; Gu et al., When Attention Sink Emerges in Language Models (ICLR 2025), for the sink
@@ -74,11 +75,17 @@ typedef struct weir_probe_shape {
     int64_t samples; /* added so far */
     int32_t layers, heads;
     int64_t rows, columns; /* of a map: `length`, and as many columns as keys can be told apart */
+    bool sink_term;        /* the softmax has a sink of its own: a zero sink, or sink logits */
 } weir_probe_shape;
 
 WEIR_API void weir_probe_get_shape(const weir_probe *probe, weir_probe_shape *out);
 
-/* The map's mean for query `row` and key `column`. NaN: never seen, or a map that is not kept. */
+/* In place of a column: the softmax's own sink, whose probability is what a row's keys lack of 1.
+ */
+#define WEIR_PROBE_SINK_TERM (-1)
+
+/* The map's mean for query `row` and key `column`. NaN: never seen, or a map that is not kept; and
+ * for WEIR_PROBE_SINK_TERM where there is none. */
 WEIR_API double weir_probe_cell(const weir_probe *probe, int32_t layer, int32_t head, int64_t row,
                                 int64_t column);
 
@@ -95,6 +102,12 @@ WEIR_API void weir_probe_even(const weir_probe *probe, int32_t layer, double out
  * -1: of all layers. */
 WEIR_API void weir_probe_sink_rate(const weir_probe *probe, int32_t layer, double epsilon,
                                    double out[WEIR_PROBE_FIRST]);
+
+/* The mean attention that the softmax's own sink takes, over all queries; and the share of heads
+ * where it exceeds epsilon. layer -1: the mean over the layers; head -1: over the heads. NaN: the
+ * model has no such term, or no query was seen. */
+WEIR_API double weir_probe_sink_term(const weir_probe *probe, int32_t layer, int32_t head);
+WEIR_API double weir_probe_sink_term_rate(const weir_probe *probe, int32_t layer, double epsilon);
 
 typedef struct weir_probe_norms {
     double value;   /* Euclidean norm of one head's value, the mean over the KV heads */

@@ -1,16 +1,18 @@
 /*
  * Worker threads.
  *
- * The runs of a loop are claimed from one word, `claim`:
+ * Each thread owns a share of a loop's runs, neighbours in memory as a rule, and computes them in
+ * order, so that it reads on where it has just read; when it has none left it takes the last ones
+ * of others' shares. What is left of a share is one word:
  *
- *     63            32 31             0
- *     [ loop's number ][ runs left     ]
+ *     63            32 31       16 15        0
+ *     [ loop's number ][ first run ][ run end ]
  *
- * A thread claims a run by lowering the word with compare-and-swap. The number makes the swap fail
+ * A thread claims a run by narrowing the word with compare-and-swap. The number makes the swap fail
  * when the loop it read of has ended, so a thread that comes late does nothing and nobody waits for
  * it; and the caller returns only when every claimed run is finished, so whoever holds a claim may
- * read the loop's fields. Idle workers watch the word for a while, then sleep: in a token loop that
- * is under way nobody makes a system call.
+ * read the loop's fields. Idle workers watch the number of the loop for a while, then sleep: in a
+ * token loop that is under way nobody makes a system call.
  *
  * On a machine that others use too, a worker may lose its processor in the middle of a run, and the
  * caller waits for a time slice of the system's, many loops long. So the caller keeps an account of
@@ -28,7 +30,7 @@
 #include "base/clock.h"
 #include "base/cpu.h"
 
-enum { MAX_THREADS = 256, RELAX_BATCH = 32 };
+enum { MAX_THREADS = 256, MAX_RUNS = 65535, RELAX_BATCH = 32 };
 
 /* Idle workers watch so long: longer than what a token does between two loops, too short to be felt
  * when nothing comes. */
@@ -62,6 +64,12 @@ typedef struct worker {
     int number; /* 1 ... count-1; 0 is the caller of wr_threads_run */
 } worker;
 
+/* A share on a line of its own: its owner is seldom disturbed. */
+typedef struct share {
+    _Atomic uint64_t claim;
+    uint8_t apart[120];
+} share;
+
 struct wr_threads {
     weir_allocator allocator;
     bool own_allocator; /* allocator was given; otherwise the system's */
@@ -70,12 +78,12 @@ struct wr_threads {
     atomic_int references;
 
     pthread_mutex_t turn; /* held by the caller whose loop this is */
-    wr_task task;         /* the loop: written by the caller before `claim`, read under a claim */
+    wr_task task;         /* the loop: written by the caller before the claims, read under one */
     void *context;
     int64_t items;
     int64_t grain;
     uint32_t runs;
-    _Atomic uint64_t claim;
+    _Atomic uint32_t loop;       /* its number, written last */
     _Atomic uint32_t unfinished; /* runs of this loop not finished yet */
     account account;             /* of whose turn it is */
     _Atomic double crowded;      /* on the clock: others want the processors until then */
@@ -87,26 +95,41 @@ struct wr_threads {
     atomic_bool waiting; /* the caller sleeps on `done` */
     atomic_bool stop;
 
+    share *shares;    /* [count], behind the workers */
     worker workers[]; /* count-1 */
 };
 
-static uint32_t runs_left(uint64_t claim) { return (uint32_t)claim; }
+static uint32_t first_run(uint64_t claim) { return (uint32_t)(claim >> 16) & 0xffff; }
+static uint32_t run_end(uint64_t claim) { return (uint32_t)claim & 0xffff; }
 
-/* Claim one run; false when none is left. */
-static bool claim_run(wr_threads *pool, uint32_t *run) {
-    uint64_t seen = atomic_load_explicit(&pool->claim, memory_order_acquire);
-    while (runs_left(seen) > 0) {
-        if (atomic_compare_exchange_weak_explicit(&pool->claim, &seen, seen - 1,
-                                                  memory_order_acq_rel, memory_order_acquire)) {
-            *run = pool->runs - runs_left(seen);
+static uint64_t claim_of(uint32_t loop, uint32_t first, uint32_t end) {
+    return (uint64_t)loop << 32 | (uint64_t)first << 16 | end;
+}
+
+/* Claim the first run of a share, or the last for whoever does not own it; false: none is left. */
+static bool claim_run_of(share *from, bool own, uint32_t *run) {
+    uint64_t seen = atomic_load_explicit(&from->claim, memory_order_acquire);
+    while (first_run(seen) < run_end(seen)) {
+        uint64_t left = own ? seen + (1 << 16) : seen - 1;
+        if (atomic_compare_exchange_weak_explicit(&from->claim, &seen, left, memory_order_acq_rel,
+                                                  memory_order_acquire)) {
+            *run = own ? first_run(seen) : run_end(left);
             return true;
         }
     }
     return false;
 }
 
-static void finish_run(wr_threads *pool) {
-    if (atomic_fetch_sub(&pool->unfinished, 1) != 1) return;
+static bool claim_run(wr_threads *pool, int number, uint32_t *run) {
+    for (int i = 0; i < pool->count; i++) {
+        int owner = number + i < pool->count ? number + i : number + i - pool->count;
+        if (claim_run_of(&pool->shares[owner], i == 0, run)) return true;
+    }
+    return false;
+}
+
+static void finish_runs(wr_threads *pool, uint32_t runs) {
+    if (runs == 0 || atomic_fetch_sub(&pool->unfinished, runs) != runs) return;
     if (!atomic_load(&pool->waiting)) return;
     pthread_mutex_lock(&pool->lock);
     pthread_cond_signal(&pool->done);
@@ -120,16 +143,14 @@ static void compute_run(const wr_threads *pool, uint32_t run, int worker_number)
 }
 
 static void work_until_none_left(wr_threads *pool, int worker_number) {
-    uint32_t run;
-    while (claim_run(pool, &run)) {
-        compute_run(pool, run, worker_number);
-        finish_run(pool);
-    }
+    uint32_t run, runs = 0;
+    for (; claim_run(pool, worker_number, &run); runs++) compute_run(pool, run, worker_number);
+    finish_runs(pool, runs);
 }
 
 /* What the caller's part of a loop took, interruptions left out. */
 typedef struct measured {
-    int64_t runs;
+    uint32_t runs;
     double seconds;
     double end; /* on the clock */
 } measured;
@@ -139,27 +160,32 @@ typedef struct measured {
 static measured work_and_measure(wr_threads *pool, double start) {
     measured own = {.end = start};
     double shortest = 0.0;
-    for (uint32_t run; claim_run(pool, &run); own.runs++) {
+    for (uint32_t run; claim_run(pool, 0, &run); own.runs++) {
         compute_run(pool, run, 0);
-        finish_run(pool);
         double end = wr_clock_seconds();
         double spent = end - own.end;
         own.end = end;
         if (own.runs == 0 || spent < shortest) shortest = spent;
         own.seconds += spent < 4 * shortest ? spent : 4 * shortest;
     }
+    finish_runs(pool, own.runs);
     return own;
 }
 
-static bool has_work(wr_threads *pool) {
-    return runs_left(atomic_load(&pool->claim)) > 0 || atomic_load(&pool->stop);
+/* There is another loop than the one with the number `seen`, in which there was nothing left. */
+static bool has_work(wr_threads *pool, uint32_t seen) {
+    return atomic_load(&pool->loop) != seen || atomic_load(&pool->stop);
 }
 
-static bool all_finished(wr_threads *pool) { return atomic_load(&pool->unfinished) == 0; }
+static bool all_finished(wr_threads *pool, uint32_t unused) {
+    (void)unused;
+    return atomic_load(&pool->unfinished) == 0;
+}
 
 /* Watch for `ready` a little while; true when it came. */
-static bool watch(wr_threads *pool, bool (*ready)(wr_threads *), double seconds) {
-    if (ready(pool)) return true;
+static bool watch(wr_threads *pool, bool (*ready)(wr_threads *, uint32_t), uint32_t seen,
+                  double seconds) {
+    if (ready(pool, seen)) return true;
     if (!pool->spin) return false;
     double start = wr_clock_seconds();
     double now = start;
@@ -168,24 +194,24 @@ static bool watch(wr_threads *pool, bool (*ready)(wr_threads *), double seconds)
     do {
         for (int i = 0; i < RELAX_BATCH; i++) {
             wr_cpu_relax();
-            if (ready(pool)) return true;
+            if (ready(pool, seen)) return true;
         }
         double before = now;
         now = wr_clock_seconds();
         if (now - before > gap_seconds) {
             atomic_store_explicit(&pool->crowded, now + crowd_seconds, memory_order_relaxed);
-            return ready(pool);
+            return ready(pool, seen);
         }
     } while (now - start < seconds);
     return false;
 }
 
-/* No wake-up is lost: a sleeper is counted before it looks at the claim for the last time, and the
- * caller publishes the claim before it looks at the count. */
-static void sleep_until_work(wr_threads *pool) {
+/* No wake-up is lost: a sleeper is counted before it looks at the loop for the last time, and the
+ * caller publishes the loop before it looks at the count. */
+static void sleep_until_work(wr_threads *pool, uint32_t seen) {
     pthread_mutex_lock(&pool->lock);
     atomic_fetch_add(&pool->sleepers, 1);
-    while (!has_work(pool)) pthread_cond_wait(&pool->work, &pool->lock);
+    while (!has_work(pool, seen)) pthread_cond_wait(&pool->work, &pool->lock);
     atomic_fetch_sub(&pool->sleepers, 1);
     pthread_mutex_unlock(&pool->lock);
 }
@@ -198,10 +224,10 @@ static void wake_workers(wr_threads *pool) {
 }
 
 static void wait_until_finished(wr_threads *pool) {
-    if (watch(pool, all_finished, wait_seconds)) return;
+    if (watch(pool, all_finished, 0, wait_seconds)) return;
     pthread_mutex_lock(&pool->lock);
     atomic_store(&pool->waiting, true);
-    while (!all_finished(pool)) pthread_cond_wait(&pool->done, &pool->lock);
+    while (!all_finished(pool, 0)) pthread_cond_wait(&pool->done, &pool->lock);
     atomic_store(&pool->waiting, false);
     pthread_mutex_unlock(&pool->lock);
 }
@@ -210,8 +236,9 @@ static void *worker_main(void *argument) {
     worker *self = argument;
     wr_threads *pool = self->pool;
     while (!atomic_load(&pool->stop)) {
+        uint32_t loop = atomic_load(&pool->loop);
         work_until_none_left(pool, self->number);
-        if (!watch(pool, has_work, idle_seconds)) sleep_until_work(pool);
+        if (!watch(pool, has_work, loop, idle_seconds)) sleep_until_work(pool, loop);
     }
     return NULL;
 }
@@ -228,9 +255,13 @@ static void judge(account *a, measured own, uint32_t runs, double seconds, doubl
 }
 
 static void run_together(wr_threads *threads, uint32_t runs, double start) {
+    uint32_t loop = atomic_load(&threads->loop) + 1, count = (uint32_t)threads->count;
     atomic_store(&threads->unfinished, runs);
-    uint64_t loop = (atomic_load(&threads->claim) >> 32) + 1;
-    atomic_store(&threads->claim, loop << 32 | runs);
+    for (uint32_t i = 0; i < count; i++)
+        atomic_store_explicit(&threads->shares[i].claim,
+                              claim_of(loop, runs * i / count, runs * (i + 1) / count),
+                              memory_order_release);
+    atomic_store(&threads->loop, loop);
     wake_workers(threads);
     measured own = work_and_measure(threads, start);
     wait_until_finished(threads);
@@ -246,7 +277,7 @@ void wr_threads_run(wr_threads *threads, int64_t items, int64_t grain, wr_task t
         task(context, 0, items, 0);
         return;
     }
-    while ((items - 1) / grain >= UINT32_MAX) grain *= 2; /* runs are counted in 32 bits */
+    while ((items - 1) / grain >= MAX_RUNS) grain *= 2;
     uint32_t runs = (uint32_t)((items - 1) / grain + 1);
 
     pthread_mutex_lock(&threads->turn);
@@ -264,9 +295,11 @@ void wr_threads_run(wr_threads *threads, int64_t items, int64_t grain, wr_task t
     pthread_mutex_unlock(&threads->turn);
 }
 
-static size_t pool_bytes(int count) {
-    return sizeof(wr_threads) + (size_t)(count - 1) * sizeof(worker);
+static size_t shares_offset(int count) {
+    return (sizeof(wr_threads) + (size_t)(count - 1) * sizeof(worker) + 127) / 128 * 128;
 }
+
+static size_t pool_bytes(int count) { return shares_offset(count) + (size_t)count * sizeof(share); }
 
 /* Stop and join the first `started` workers, then give the memory back. */
 static void destroy(wr_threads *pool, int started) {
@@ -314,6 +347,7 @@ weir_status wr_threads_create(int count, const weir_allocator *allocator, wr_thr
     if (allocator != NULL) pool->allocator = *allocator;
     pool->own_allocator = allocator != NULL;
     pool->count = count;
+    pool->shares = (share *)(void *)((uint8_t *)pool + shares_offset(count));
     pool->spin = count <= wr_cpu_count();
     atomic_init(&pool->references, 1);
     pthread_mutex_init(&pool->turn, NULL);

@@ -1,9 +1,10 @@
 /*
  * Worker threads: a loop over items, each item computed by exactly one thread.
  *
- * Runs of `grain` items are claimed as threads come free (a busy core only claims fewer), and the
- * order of sums inside an item never depends on who computes it: results have the same bits for
- * any number of threads.
+ * Each thread begins with a share of its own, items that follow one another, and claims it in runs
+ * of `grain` items; who is done takes runs from the others (a busy core only claims fewer). The
+ * order of sums inside an item never depends on who computes it: results have the same bits for any
+ * number of threads.
  */
 #ifndef WR_THREADS_H
 #define WR_THREADS_H

@@ -125,6 +125,8 @@ void wr_gguf_put_floats(wr_gguf_writer *writer, const char *key, const float *it
                         uint64_t count);
 void wr_gguf_put_ints(wr_gguf_writer *writer, const char *key, const int32_t *items,
                       uint64_t count);
+/* A value of another file as it is, under its own key. */
+void wr_gguf_put_value(wr_gguf_writer *writer, const wr_gguf_value *value);
 void wr_gguf_put_tensor(wr_gguf_writer *writer, const char *name, wr_format format, int32_t dims,
                         const int64_t *dim);
 weir_status wr_gguf_write_data(wr_gguf_writer *writer, const void *data, size_t size,

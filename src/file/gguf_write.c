@@ -86,10 +86,9 @@ static void put_raw_string(wr_writer *out, wr_string string) {
 }
 
 /* Begin a key or a tensor: its name. false when it must not be put. */
-static bool put_name(wr_gguf_writer *writer, section *in, const char *text) {
+static bool put_name(wr_gguf_writer *writer, section *in, wr_string name) {
     bool key = in == &writer->keys;
     const char *kind = key ? "key" : "tensor";
-    wr_string name = {text, strlen(text)};
     const char *flaw = wr_name_flaw(name, key ? WR_GGUF_KEY_LIMIT : WR_GGUF_NAME_LIMIT);
     if (flaw == NULL && writer->header_written) flaw = "comes after the data of a tensor";
     if (flaw == NULL && key && writer->tensors.count > 0) flaw = "comes after a tensor";
@@ -104,7 +103,7 @@ static bool put_name(wr_gguf_writer *writer, section *in, const char *text) {
 
 /* Begin a key: its name and type. */
 static bool put_key(wr_gguf_writer *writer, const char *key, wr_gguf_type type) {
-    if (!put_name(writer, &writer->keys, key)) return false;
+    if (!put_name(writer, &writer->keys, (wr_string){key, strlen(key)})) return false;
     wr_write_u32(&writer->keys.bytes, type);
     return true;
 }
@@ -165,6 +164,19 @@ void wr_gguf_put_ints(wr_gguf_writer *writer, const char *key, const int32_t *it
         for (uint64_t i = 0; i < count; i++) wr_write_u32(&writer->keys.bytes, (uint32_t)items[i]);
 }
 
+void wr_gguf_put_value(wr_gguf_writer *writer, const wr_gguf_value *value) {
+    wr_writer *out = &writer->keys.bytes;
+    if (wr_string_is(value->key, WR_GGUF_ALIGNMENT_KEY))
+        refuse(writer, "key", value->key, "belongs to the layout of its own file");
+    if (!put_name(writer, &writer->keys, value->key)) return;
+    wr_write_u32(out, value->type);
+    if (value->type == WR_GGUF_ARRAY) {
+        wr_write_u32(out, value->item_type);
+        wr_write_u64(out, value->count);
+    }
+    if (value->size > 0) wr_write_bytes(out, value->bytes, value->size);
+}
+
 /* *bytes of a tensor of this shape; what is wrong with the shape, or NULL. */
 static const char *measure(wr_format format, int32_t dims, const int64_t *dim, uint64_t *bytes) {
     const wr_format_info *info = wr_format_find((uint32_t)format);
@@ -192,7 +204,8 @@ void wr_gguf_put_tensor(wr_gguf_writer *writer, const char *name, wr_format form
     if (flaw == NULL && bytes > INT64_MAX - writer->alignment - writer->data_bytes)
         flaw = "makes the file too large";
     if (flaw != NULL) refuse(writer, "tensor", (wr_string){name, strlen(name)}, flaw);
-    if (failed(writer) || !put_name(writer, &writer->tensors, name)) return;
+    if (failed(writer)) return;
+    if (!put_name(writer, &writer->tensors, (wr_string){name, strlen(name)})) return;
     wr_writer *out = &writer->tensors.bytes;
     wr_write_u32(out, (uint32_t)dims);
     for (int32_t i = 0; i < dims; i++) wr_write_u64(out, (uint64_t)dim[i]);

@@ -10,6 +10,7 @@
 
 #include "file/name.h"
 #include "model/network.h"
+#include "position/alibi.h"
 
 typedef struct binder {
     weir_model *model;
@@ -105,6 +106,16 @@ static wr_norm bind_norm(binder *b, int32_t layer, wr_block_part part) {
     return norm;
 }
 
+/* The arena is cleared: what is only taken is 0. */
+static const float *bind_sinks(binder *b, int32_t layer) {
+    char name[64];
+    const weir_model *m = b->model;
+    if (m->sink_term == WR_SINK_TERM_NONE) return NULL;
+    if (m->sink_term == WR_SINK_TERM_ZERO)
+        return wr_arena_take(b->arena, (size_t)m->heads, sizeof(float));
+    return bind_vector(b, part_name(name, layer, WR_ATTN_SINKS, "weight"), m->heads, false);
+}
+
 static wr_block bind_block(binder *b, int32_t layer) {
     const weir_model *m = b->model;
     int64_t width = m->width;
@@ -118,6 +129,7 @@ static wr_block bind_block(binder *b, int32_t layer) {
     block.k = bind_linear(b, layer, WR_ATTN_K, key, width);
     block.v = bind_linear(b, layer, WR_ATTN_V, value, width);
     block.out = bind_linear(b, layer, WR_ATTN_OUT, width, attended);
+    block.sink_logits = bind_sinks(b, layer);
     block.feed_forward_norm = bind_norm(b, layer, WR_FFN_NORM);
     if (m->family->gated) block.gate = bind_linear(b, layer, WR_FFN_GATE, m->feed_forward, width);
     block.up = bind_linear(b, layer, WR_FFN_UP, m->feed_forward, width);
@@ -139,6 +151,15 @@ static void bind_rope(binder *b) {
                        inner.message);
 }
 
+static const float *make_slopes(binder *b) {
+    const int32_t heads = b->model->heads;
+    if (b->model->positions != WR_POSITIONS_ALIBI) return NULL;
+    float *slopes = wr_arena_take(b->arena, (size_t)heads, sizeof *slopes);
+    for (int32_t head = 0; slopes && head < heads; head++)
+        slopes[head] = (float)wr_alibi_slope(head, heads);
+    return slopes;
+}
+
 static void bind_all(binder *b) {
     weir_model *m = b->model;
     m->embedding = bind_matrix(b, "token_embd.weight", m->vocabulary, m->width, false);
@@ -149,6 +170,7 @@ static void bind_all(binder *b) {
     if (!m->head.matrix.data) m->head.matrix = m->embedding; /* tied */
     note_input(b, &m->head.matrix);
     bind_rope(b);
+    m->slopes = make_slopes(b);
     m->blocks = wr_arena_take(b->arena, (size_t)m->layers, sizeof *m->blocks);
     for (int32_t layer = 0; layer < m->layers && b->status == WEIR_OK; layer++) {
         wr_block block = bind_block(b, layer);

@@ -40,6 +40,8 @@ void wr_model_survey(weir_model *model) {
     info->trained_context = survey_int(model, "context_length", 0);
     info->layer_window = survey_int(model, "attention.sliding_window", 0);
     info->vocabulary = vocabulary_size(model);
+    info->sink_term = "none";
+    info->positions = "rope";
 }
 
 /* --- Describe: the numbers that the engine computes with -------------------------------------- */
@@ -145,6 +147,10 @@ static weir_status describe_rope(weir_model *model, weir_error *error) {
     char key[KEY_BYTES];
     int64_t dim;
     model->rope_base = 10000.0;
+    model->rope_scale = 1.0;
+    if (model->positions != WR_POSITIONS_ROPE)
+        return wr_rope_init(&model->rope, 0, model->family->pairing, model->rope_base, 1.0, NULL,
+                            error); /* rotates nothing */
     weir_status status = require_int(model, "rope.dimension_count", 0, model->info.key_dim,
                                      model->info.key_dim, &dim, error);
     if (status == WEIR_OK)
@@ -159,6 +165,42 @@ static weir_status describe_rope(weir_model *model, weir_error *error) {
                           model->rope_scale, NULL, &inner);
     if (status != WEIR_OK) weir_error_set(error, status, "%s: %s", model->info.path, inner.message);
     return status;
+}
+
+/* Which word of `known` the key says; the first without the key, or where the family has none. */
+static weir_status describe_choice(const weir_model *model, const char *suffix,
+                                   const char *const *known, const char *list, int *out,
+                                   weir_error *error) {
+    char key[KEY_BYTES];
+    wr_string word = {known[0], strlen(known[0])};
+    *out = 0;
+    if (suffix == NULL) return WEIR_OK;
+    weir_status status =
+        wr_gguf_get_string(model->gguf, family_key(model, suffix, key), &word, error);
+    if (status != WEIR_OK) return status;
+    for (; known[*out] != NULL; ++*out)
+        if (wr_string_is(word, known[*out])) return WEIR_OK;
+    return weir_error_set(error, WEIR_UNSUPPORTED,
+                          "%s: the key %s is %s, which is not supported (supported: %s)",
+                          model->info.path, key, wr_name_quote(word).text, list);
+}
+
+/* What attention has beside its keys, and how it knows where they are. */
+static weir_status describe_attention(weir_model *model, weir_error *error) {
+    static const char *const sinks[] = {"none", "zero", "logit", NULL};
+    static const char *const positions[] = {"rope", "alibi", NULL};
+    int sink, position = 0;
+    weir_status status =
+        describe_choice(model, model->family->sink_key, sinks, "none, zero, logit", &sink, error);
+    if (status == WEIR_OK)
+        status = describe_choice(model, model->family->positions_key, positions, "rope, alibi",
+                                 &position, error);
+    if (status != WEIR_OK) return status;
+    model->sink_term = (wr_sink_term)sink;
+    model->positions = (wr_positions)position;
+    model->info.sink_term = sinks[sink];
+    model->info.positions = positions[position];
+    return WEIR_OK;
 }
 
 static weir_status describe_floats(weir_model *model, weir_error *error) {
@@ -213,6 +255,7 @@ weir_status wr_model_describe(weir_model *model, weir_error *error) {
     if (status == WEIR_OK) status = check_shape(model, error);
     if (status == WEIR_OK) status = check_experts(model, error);
     if (status == WEIR_OK) status = describe_floats(model, error);
+    if (status == WEIR_OK) status = describe_attention(model, error);
     if (status == WEIR_OK) status = describe_rope(model, error);
     if (status != WEIR_OK) return status;
     model->layers = (int32_t)info->layers;

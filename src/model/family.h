@@ -17,6 +17,18 @@ typedef enum wr_norm_kind {
 
 typedef enum wr_activation { WR_ACTIVATION_SILU, WR_ACTIVATION_GELU } wr_activation;
 
+/* The term that the softmax of attention has beside its keys (STREAMING.md, "Sink variants"). */
+typedef enum wr_sink_term {
+    WR_SINK_TERM_NONE,
+    WR_SINK_TERM_ZERO, /* z = 0 */
+    WR_SINK_TERM_LOGIT /* z learned, one number for each head */
+} wr_sink_term;
+
+typedef enum wr_positions {
+    WR_POSITIONS_ROPE, /* keys and queries are rotated */
+    WR_POSITIONS_ALIBI /* scores lose slope * distance */
+} wr_positions;
+
 typedef struct wr_family {
     const char *name; /* general.architecture */
     wr_norm_kind norm;
@@ -24,6 +36,8 @@ typedef struct wr_family {
     bool gated; /* down(act(gate(x)) * up(x)); otherwise down(act(up(x))) */
     wr_rotary_pairing pairing;
     const char *norm_epsilon_key; /* after "FAMILY." */
+    const char *sink_key;         /* after "FAMILY.": "none", "zero", "logit"; NULL: always none */
+    const char *positions_key;    /* after "FAMILY.": "rope", "alibi"; NULL: always rope */
 } wr_family;
 
 /* The family called `name`, or NULL. To add one: a row in family.c, see CONTRIBUTING. */
@@ -38,6 +52,7 @@ typedef enum wr_block_part {
     WR_ATTN_K,
     WR_ATTN_V,
     WR_ATTN_OUT,
+    WR_ATTN_SINKS,
     WR_FFN_NORM,
     WR_FFN_GATE,
     WR_FFN_UP,

@@ -80,7 +80,9 @@ void wr_forward_run(wr_forward *f, int64_t items, int64_t work, wr_task task, vo
         task(context, 0, items, 0);
         return;
     }
-    int64_t grain = items / ((int64_t)threads * 8);
+    /* Runs of one token's products follow one another in memory: small ones only end more evenly.
+     */
+    int64_t grain = items / ((int64_t)threads * (f->count == 1 ? 64 : 8));
     wr_threads_run(f->threads, items, grain > 0 ? grain : 1, task, context);
 }
 

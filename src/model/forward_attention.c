@@ -17,13 +17,15 @@ static void place_task(void *context, int64_t begin, int64_t end, int worker) {
         int64_t t = wr_index_at(f, i);
         int64_t position = wr_cache_position(cache, t);
         float *angles = f->angles + i * 2 * rope->dim;
-        f->turned[i] = position != t && wr_cache_pinned(cache) > 0;
+        f->turned[i] = position != t && wr_cache_pinned(cache) > 0 && rope->dim > 0;
         wr_rope_angles(rope, (uint64_t)t, angles);
         if (f->turned[i]) wr_rope_angles(rope, (uint64_t)position, angles + rope->dim);
         for (int32_t g = 0; g < wr_cache_groups(cache); g++) {
             wr_token_spans *spans = &f->spans[g * f->chunk + i];
-            wr_cache_spans(cache, g, view_at(f, f->segment_of[i], g), t, &spans->pinned,
-                           &spans->recent);
+            const wr_cache_view *view = view_at(f, f->segment_of[i], g);
+            wr_cache_spans(cache, g, view, t, &spans->pinned, &spans->recent);
+            spans->pinned_at = (int32_t)position;
+            spans->recent_at = (int32_t)(t - view->recent_first);
         }
     }
 }
@@ -108,24 +110,30 @@ static wr_attention_token attention_token(const wr_forward *f, int32_t layer, in
                                 .query_pinned = (f->turned[i] ? f->q_pinned : f->q) + query,
                                 .out = f->attended + (i * m->heads + head) * m->value_dim,
                                 .pinned = spans->pinned,
-                                .recent = spans->recent};
+                                .recent = spans->recent,
+                                .pinned_at = spans->pinned_at,
+                                .recent_at = spans->recent_at};
 }
 
-/* A job for `heads` query heads of one KV head; its tokens are the caller's to give. */
-static wr_attention attention_job(const wr_forward *f, int32_t layer, int32_t segment,
-                                  int32_t kv_head, int32_t heads, int worker) {
+/* A job for query heads [head, head_end), which share a KV head; its tokens are the caller's to
+ * give. */
+static wr_attention attention_job(const wr_forward *f, int32_t layer, int32_t segment, int32_t head,
+                                  int32_t head_end, int worker) {
     const weir_model *m = f->model;
+    const float *sink_logits = m->blocks[layer].sink_logits;
     const wr_cache *cache = f->segments[segment].cache;
     const wr_cache_view *view = view_at(f, segment, wr_cache_group_of(cache, layer));
     int32_t tile = wr_attention_tile(m->heads / m->kv_heads);
     wr_attention job = {.tokens = f->tokens + (int64_t)worker * tile,
-                        .heads = heads,
+                        .heads = head_end - head,
                         .key_dim = m->key_dim,
                         .value_dim = m->value_dim,
                         .scale = m->attention_scale,
+                        .sink_logit = sink_logits ? sink_logits + head : NULL,
+                        .slope = m->slopes ? m->slopes + head : NULL,
                         .scratch =
                             (float *)(void *)(f->scratch + (size_t)worker * f->scratch_bytes)};
-    wr_cache_offsets(cache, layer, kv_head, &job.pinned, &job.recent);
+    wr_cache_offsets(cache, layer, head / (m->heads / m->kv_heads), &job.pinned, &job.recent);
     job.pinned.pages = view->pages;
     job.recent.pages = view->pages + view->pinned;
     return job;
@@ -137,8 +145,8 @@ static void attend_tile(const layer_step *step, wr_token_tile tile, int32_t head
     const wr_forward *f = step->f;
     int32_t group = f->model->heads / f->model->kv_heads;
     wr_attention_token *tokens = f->tokens + (int64_t)worker * wr_attention_tile(group);
-    wr_attention job = attention_job(f, step->layer, f->segment_of[tile.begin], head / group,
-                                     head_end - head, worker);
+    wr_attention job =
+        attention_job(f, step->layer, f->segment_of[tile.begin], head, head_end, worker);
     for (int64_t i = tile.begin; i < tile.end; i++)
         tokens[job.token_count++] = attention_token(f, step->layer, i, head);
     f->model->kernels->attend(&job);
@@ -182,6 +190,7 @@ static void show_scores(const wr_forward *f, int32_t layer, const wr_segment *se
         weir_scores seen = {.layer = layer,
                             .index = wr_index_at(f, i),
                             .scores = observer->scores,
+                            .sink = m->blocks[layer].sink_logits,
                             .heads = m->heads,
                             .pinned = token.pinned.end - token.pinned.begin};
         int32_t recent = token.recent.end - token.recent.begin;
@@ -191,7 +200,7 @@ static void show_scores(const wr_forward *f, int32_t layer, const wr_segment *se
         seen.pinned_first = pinned_end - seen.pinned;
         seen.recent_first = seen.index + 1 - recent;
         for (int32_t head = 0; head < m->heads; head += group) {
-            wr_attention job = attention_job(f, layer, f->segment_of[i], head / group, group, 0);
+            wr_attention job = attention_job(f, layer, f->segment_of[i], head, head + group, 0);
             token = attention_token(f, layer, i, head);
             token.scores = observer->scores + (int64_t)head * seen.keys;
             job.tokens = &token;

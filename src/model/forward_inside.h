@@ -14,6 +14,7 @@
 typedef struct wr_token_spans {
     wr_kv_span pinned;
     wr_kv_span recent;
+    int32_t pinned_at, recent_at; /* where its query stands there: c(t), and t itself */
 } wr_token_spans;
 
 /* Rows of one segment. */

@@ -97,6 +97,12 @@ static int64_t groups_of(const linear_step *step, int product) {
     return (panels + step->group - 1) / step->group;
 }
 
+static int64_t count_groups(const linear_step *step) {
+    int64_t groups = 0;
+    for (int i = 0; i < step->count; i++) groups += groups_of(step, i);
+    return groups;
+}
+
 /* Groups [begin, end) of one block: a run of panels of each product that they touch. */
 static void multiply_groups(const linear_step *step, int64_t begin, int64_t end, int64_t block,
                             uint8_t *scratch) {
@@ -140,14 +146,25 @@ void wr_forward_linear_rows(wr_forward *f, const wr_rows *rows, const float *x,
     }
 }
 
-/* Whole groups for many rows, and blocks of rows only where groups are too few for the threads:
- * each block reads the panels again. */
+/* Panels of a group. One row's products read twice as many side by side but where blocks are short;
+ * still no thread should go without. */
+static int64_t group_panels(linear_step *step, int64_t wanted) {
+    step->group = GROUP;
+    if (step->batch > 1) return GROUP;
+    for (int i = 0; i < step->count; i++)
+        if (wr_format_find(step->products[i].linear->matrix.format)->block != 32)
+            step->group = 2 * GROUP;
+    while (step->group > 1 && count_groups(step) < wanted) step->group /= 2;
+    return step->group;
+}
+
+/* Whole groups, and blocks of rows only where groups are too few for the threads: each block reads
+ * the panels again. */
 static void divide(linear_step *step) {
     const int64_t wanted = (int64_t)SHARE * wr_threads_count(step->f->threads);
-    step->group = step->batch > 1 ? GROUP : 1;
     step->block = step->batch;
-    step->groups = 0;
-    for (int i = 0; i < step->count; i++) step->groups += groups_of(step, i);
+    step->group = group_panels(step, wanted);
+    step->groups = count_groups(step);
     int64_t blocks = (wanted + step->groups - 1) / step->groups;
     if (blocks <= 1 || step->batch < 2 * BLOCK) return;
     int64_t rows = (step->batch + blocks - 1) / blocks;

@@ -17,7 +17,6 @@
 
 weir_random_model weir_random_model_default(void) {
     return (weir_random_model){
-        .family = "llama",
         .format = "F32",
         .layers = 2,
         .width = 64,
@@ -37,6 +36,7 @@ typedef struct random_shape {
     const wr_format_info *format;
     int64_t head_dim;
     int64_t query_width, key_width; /* heads * head_dim, kv_heads * head_dim */
+    const char *family, *sink, *positions;
 } random_shape;
 
 typedef struct bound {
@@ -91,22 +91,65 @@ static weir_status check_blocks(const random_shape *shape, weir_error *error) {
     return WEIR_OK;
 }
 
-static weir_status check_shape(const weir_random_model *asked, random_shape *out,
-                               weir_error *error) {
-    if (asked->family == NULL || strcmp(asked->family, "llama") != 0) {
+/* The word asked for, the first of `known` for NULL, or NULL when it is none of them. */
+static const char *choose(const char *asked, const char *const *known) {
+    if (asked == NULL) {
+        return known[0];
+    }
+    while (*known != NULL && strcmp(asked, *known) != 0) {
+        known++;
+    }
+    return *known;
+}
+
+static weir_status check_kind(random_shape *shape, weir_error *error) {
+    static const char *const families[] = {"llama", "weir", NULL};
+    static const char *const sinks[] = {"none", "zero", "logit", "token", NULL};
+    static const char *const positions[] = {"rope", "alibi", NULL};
+    const weir_random_model *asked = &shape->asked;
+    shape->sink = choose(asked->sink, sinks);
+    shape->positions = choose(asked->positions, positions);
+    shape->family = choose(asked->family, families);
+    if (shape->sink == NULL || shape->positions == NULL) {
+        return weir_error_set(error, WEIR_USAGE,
+                              "a random model has the sink none, zero, logit or token, not "
+                              "\"%.40s\", and the positions rope or alibi, not \"%.40s\"",
+                              asked->sink != NULL ? asked->sink : "none",
+                              asked->positions != NULL ? asked->positions : "rope");
+    }
+    if (shape->family == NULL) {
         return weir_error_set(error, WEIR_USAGE,
                               "random models of the family \"%.40s\" cannot be "
-                              "made; there is: llama",
-                              asked->family != NULL ? asked->family : "");
+                              "made; there are: llama, weir",
+                              asked->family);
     }
+    const bool own = shape->sink == sinks[1] || shape->sink == sinks[2] ||
+                     shape->positions == positions[1]; /* no llama */
+    if (asked->family == NULL && own) {
+        shape->family = families[1];
+    }
+    if (own && shape->family == families[0]) {
+        return weir_error_set(error, WEIR_USAGE,
+                              "a model of the family llama has neither the sink zero or logit nor "
+                              "the positions alibi: choose the family weir");
+    }
+    return WEIR_OK;
+}
+
+static weir_status check_shape(const weir_random_model *asked, random_shape *out,
+                               weir_error *error) {
     const char *format = asked->format != NULL ? asked->format : "";
     *out = (random_shape){.asked = *asked, .format = wr_format_named(format)};
+    weir_status status = check_kind(out, error);
+    if (status != WEIR_OK) {
+        return status;
+    }
     if (out->format == NULL) {
         return weir_error_set(error, WEIR_USAGE,
                               "there is no format \"%.40s\"; for example F32, F16, Q8_0 or Q4_K",
                               format);
     }
-    weir_status status = check_bounds(asked, error);
+    status = check_bounds(asked, error);
     if (status != WEIR_OK) {
         return status;
     }
@@ -237,64 +280,97 @@ static weir_status put_vocabulary(wr_gguf_writer *writer, int64_t size, weir_err
 
 /* ---- keys and tensors ------------------------------------------------------------------------ */
 
+static const char *key_of(const random_shape *shape, const char *suffix, char key[64]) {
+    snprintf(key, 64, "%s.%s", shape->family, suffix);
+    return key;
+}
+
+/* What is not said is not there. */
+static void put_sink(wr_gguf_writer *writer, const random_shape *shape) {
+    if (strcmp(shape->sink, "token") == 0) {
+        wr_gguf_put_bool(writer, "weir.sink_token", true);
+    } else if (strcmp(shape->sink, "none") != 0) {
+        wr_gguf_put_string(writer, "weir.attention.sink", shape->sink);
+    }
+    if (strcmp(shape->positions, "rope") != 0) {
+        wr_gguf_put_string(writer, "weir.attention.positions", shape->positions);
+    }
+}
+
 static void put_keys(wr_gguf_writer *writer, const random_shape *shape) {
     const weir_random_model *asked = &shape->asked;
-    wr_gguf_put_string(writer, "general.architecture", "llama");
+    const bool rotary = strcmp(shape->positions, "rope") == 0;
+    char key[64];
+    wr_gguf_put_string(writer, "general.architecture", shape->family);
     wr_gguf_put_string(writer, "general.name", "random");
     const struct {
-        const char *key;
+        const char *suffix;
         int64_t value; /* 0: left out */
     } counts[] = {
-        {"llama.block_count", asked->layers},
-        {"llama.context_length", asked->context},
-        {"llama.embedding_length", asked->width},
-        {"llama.feed_forward_length", asked->feed_forward},
-        {"llama.attention.head_count", asked->heads},
-        {"llama.attention.head_count_kv", asked->kv_heads},
-        {"llama.attention.key_length", asked->head_dim},
-        {"llama.attention.value_length", asked->head_dim},
-        {"llama.attention.sliding_window", asked->layer_window},
-        {"llama.rope.dimension_count", shape->head_dim},
-        {"llama.vocab_size", asked->vocabulary},
+        {"block_count", asked->layers},
+        {"context_length", asked->context},
+        {"embedding_length", asked->width},
+        {"feed_forward_length", asked->feed_forward},
+        {"attention.head_count", asked->heads},
+        {"attention.head_count_kv", asked->kv_heads},
+        {"attention.key_length", asked->head_dim},
+        {"attention.value_length", asked->head_dim},
+        {"attention.sliding_window", asked->layer_window},
+        {"rope.dimension_count", rotary ? shape->head_dim : 0},
+        {"vocab_size", asked->vocabulary},
     };
     for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++) {
         if (counts[i].value > 0) {
-            wr_gguf_put_int(writer, counts[i].key, WR_GGUF_U32, counts[i].value);
+            wr_gguf_put_int(writer, key_of(shape, counts[i].suffix, key), WR_GGUF_U32,
+                            counts[i].value);
         }
     }
-    wr_gguf_put_float(writer, "llama.attention.layer_norm_rms_epsilon", 1e-5f);
-    wr_gguf_put_float(writer, "llama.rope.freq_base", 10000.0f);
+    wr_gguf_put_float(writer, key_of(shape, "attention.layer_norm_rms_epsilon", key), 1e-5f);
+    if (rotary) {
+        wr_gguf_put_float(writer, key_of(shape, "rope.freq_base", key), 10000.0f);
+    }
+    put_sink(writer, shape);
 }
 
-/* A norm has one row and is F32; a matrix has the format that was asked for. */
+/* A vector has one row, is F32 and has numbers near its mean; a matrix has the format that was
+ * asked for. */
+typedef enum tensor_kind { MATRIX, NORM, SINKS } tensor_kind;
+
 typedef struct random_tensor {
     const char *name; /* of a layer's: what follows "blk.N." */
     int64_t rows, columns;
-    bool norm;
+    tensor_kind kind;
 } random_tensor;
 
-#define LAYER_TENSORS 9
+#define LAYER_TENSORS 10
 #define MODEL_TENSORS 3
 
-static void list_layer(const random_shape *shape, random_tensor out[LAYER_TENSORS]) {
+/* Returns how many there are: sinks may not be. */
+static int list_layer(const random_shape *shape, random_tensor out[LAYER_TENSORS]) {
     int64_t width = shape->asked.width, hidden = shape->asked.feed_forward;
     int64_t query = shape->query_width, key = shape->key_width;
     const random_tensor list[LAYER_TENSORS] = {
-        {"attn_norm.weight", 1, width, true},        {"attn_q.weight", query, width, false},
-        {"attn_k.weight", key, width, false},        {"attn_v.weight", key, width, false},
-        {"attn_output.weight", width, query, false}, {"ffn_norm.weight", 1, width, true},
-        {"ffn_gate.weight", hidden, width, false},   {"ffn_up.weight", hidden, width, false},
-        {"ffn_down.weight", width, hidden, false},
+        {"attn_norm.weight", 1, width, NORM},
+        {"attn_q.weight", query, width, MATRIX},
+        {"attn_k.weight", key, width, MATRIX},
+        {"attn_v.weight", key, width, MATRIX},
+        {"attn_output.weight", width, query, MATRIX},
+        {"ffn_norm.weight", 1, width, NORM},
+        {"ffn_gate.weight", hidden, width, MATRIX},
+        {"ffn_up.weight", hidden, width, MATRIX},
+        {"ffn_down.weight", width, hidden, MATRIX},
+        {"attn_sinks.weight", 1, shape->asked.heads, SINKS},
     };
     memcpy(out, list, sizeof list);
+    return strcmp(shape->sink, "logit") == 0 ? LAYER_TENSORS : LAYER_TENSORS - 1;
 }
 
 /* Returns how many there are: the output matrix may be the embedding. */
 static int list_model(const random_shape *shape, random_tensor out[MODEL_TENSORS]) {
     int64_t width = shape->asked.width, vocabulary = shape->asked.vocabulary;
-    out[0] = (random_tensor){"token_embd.weight", vocabulary, width, false};
-    out[1] = (random_tensor){"output_norm.weight", 1, width, true};
-    out[2] = (random_tensor){"output.weight", vocabulary, width, false};
+    out[0] = (random_tensor){"token_embd.weight", vocabulary, width, MATRIX};
+    out[1] = (random_tensor){"output_norm.weight", 1, width, NORM};
+    out[2] = (random_tensor){"output.weight", vocabulary, width, MATRIX};
     return shape->asked.tied ? 2 : 3;
 }
 
@@ -308,9 +384,9 @@ static weir_status each_tensor(const random_shape *shape, tensor_fn fn, void *co
     for (int i = 0; i < count && status == WEIR_OK; i++) {
         status = fn(context, model[i].name, &model[i]);
     }
-    list_layer(shape, layer);
+    count = list_layer(shape, layer);
     for (int64_t n = 0; n < shape->asked.layers; n++) {
-        for (int i = 0; i < LAYER_TENSORS && status == WEIR_OK; i++) {
+        for (int i = 0; i < count && status == WEIR_OK; i++) {
             char name[64];
             snprintf(name, sizeof name, "blk.%lld.%s", (long long)n, layer[i].name);
             status = fn(context, name, &layer[i]);
@@ -330,15 +406,17 @@ typedef struct writing {
 static weir_status declare(void *context, const char *name, const random_tensor *tensor) {
     writing *to = context;
     int64_t dims[2] = {tensor->columns, tensor->rows};
-    wr_gguf_put_tensor(to->writer, name, tensor->norm ? WR_F32 : to->shape->format->format,
-                       tensor->norm ? 1 : 2, dims);
+    wr_gguf_put_tensor(to->writer, name,
+                       tensor->kind != MATRIX ? WR_F32 : to->shape->format->format,
+                       tensor->kind != MATRIX ? 1 : 2, dims);
     return WEIR_OK;
 }
 
-static weir_status write_norm(writing *to, uint64_t seed, int64_t columns) {
+/* Norms are about 1, sinks as far apart as scores are. */
+static weir_status write_vector(writing *to, uint64_t seed, int64_t columns, float deviation) {
     float *row = to->row;
     for (int64_t i = 0; i < columns; i++) {
-        row[i] = 1.0f + 0.1f * (float)wr_random_normal(seed, 0, (uint64_t)i);
+        row[i] = 1.0f + deviation * (float)wr_random_normal(seed, 0, (uint64_t)i);
     }
     return wr_gguf_write_data(to->writer, row, (size_t)columns * sizeof *row, to->error);
 }
@@ -349,8 +427,8 @@ static weir_status write_tensor(void *context, const char *name, const random_te
     uint32_t mixed[4];
     wr_random_block(to->shape->asked.seed, 0, to->tensors++, mixed);
     uint64_t seed = (uint64_t)mixed[0] << 32 | mixed[1];
-    if (tensor->norm) {
-        return write_norm(to, seed, tensor->columns);
+    if (tensor->kind != MATRIX) {
+        return write_vector(to, seed, tensor->columns, tensor->kind == NORM ? 0.1f : 1.0f);
     }
     wr_format format = to->shape->format->format;
     size_t bytes = wr_format_row_bytes(format, tensor->columns);
@@ -367,6 +445,7 @@ static size_t longest_row(const random_shape *shape) {
     int64_t columns = shape->asked.width;
     columns = shape->query_width > columns ? shape->query_width : columns;
     columns = shape->asked.feed_forward > columns ? shape->asked.feed_forward : columns;
+    columns = shape->asked.heads > columns ? shape->asked.heads : columns;
     return (size_t)columns * sizeof(float); /* no format takes more */
 }
 

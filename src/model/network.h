@@ -26,6 +26,7 @@ typedef struct wr_norm {
 typedef struct wr_block {
     wr_norm attention_norm;
     wr_linear q, k, v, out;
+    const float *sink_logits; /* [heads] z, or NULL where the softmax has no such term */
     wr_norm feed_forward_norm;
     wr_linear gate, up, down;
 } wr_block;
@@ -50,10 +51,13 @@ struct weir_model {
     double rope_base;
     double rope_scale;
     int64_t *layer_windows; /* [layers] 0: none; NULL: no layer has one */
+    wr_sink_term sink_term;
+    wr_positions positions;
 
     bool bound;     /* weights are there, and all below */
     wr_arena arena; /* the tables below, and vectors as floats whatever the file stores */
     wr_rope rope;
+    const float *slopes; /* [heads] of linear biases, or NULL */
     wr_matrix embedding; /* [vocabulary, width] */
     wr_norm final_norm;
     wr_linear head;        /* [vocabulary, width] */

@@ -3,6 +3,8 @@
  *
  *   p(t, j) = exp(s(t, j) - m) / sum_k exp(s(t, k) - m),   m the largest score, all in double
  *
+ * The softmax's own sink, where there is one, is a score z among them.
+ *
  * The keys of a query come pinned first, then recent (weir/observe.h), and so key k is at stream
  * index
  *
@@ -13,13 +15,13 @@
 #include "probe/probe_private.h"
 
 int64_t wr_probe_seen_at(const weir_probe *probe, int32_t layer, int64_t row, int64_t column) {
-    return (probe->layer_place[layer] * probe->rows + row) * probe->columns + column;
+    return (probe->layer_place[layer] * probe->rows + row) * probe->stride + column;
 }
 
 int64_t wr_probe_map_at(const weir_probe *probe, int32_t layer, int32_t head, int64_t row,
                         int64_t column) {
     int64_t map = (int64_t)probe->layer_place[layer] * probe->kept_heads + probe->head_place[head];
-    return (map * probe->rows + row) * probe->columns + column;
+    return (map * probe->rows + row) * probe->stride + column;
 }
 
 /* --- Scores ----------------------------------------------------------------------------------- */
@@ -43,15 +45,22 @@ static bool all_numbers(const weir_scores *seen) {
             return false;
         }
     }
+    for (int32_t head = 0; seen->sink != NULL && head < seen->heads; head++) {
+        if (!isfinite(seen->sink[head])) {
+            return false;
+        }
+    }
     return true;
 }
 
-static void softmax(const float *scores, int32_t keys, double *out) {
-    double largest = (double)scores[0];
+/* Returns the probability of the sink; NULL: there is none. */
+static double softmax(const float *scores, int32_t keys, const float *sink, double *out) {
+    double largest = sink != NULL ? (double)*sink : (double)scores[0];
     for (int32_t k = 0; k < keys; k++) {
         largest = (double)scores[k] > largest ? (double)scores[k] : largest;
     }
-    double sum = 0;
+    const double term = sink != NULL ? exp((double)*sink - largest) : 0;
+    double sum = term;
     for (int32_t k = 0; k < keys; k++) {
         out[k] = exp((double)scores[k] - largest);
         sum += out[k];
@@ -59,10 +68,15 @@ static void softmax(const float *scores, int32_t keys, double *out) {
     for (int32_t k = 0; k < keys; k++) {
         out[k] /= sum;
     }
+    return term / sum;
 }
 
 /* The keys that a query sees are the same for every head. */
 static void count_keys(weir_probe *probe, const weir_scores *seen, bool kept) {
+    probe->term_seen[seen->layer] += seen->index >= probe->options.from;
+    if (kept && seen->sink != NULL) {
+        probe->map_seen[wr_probe_seen_at(probe, seen->layer, seen->index, probe->columns)]++;
+    }
     for (int32_t k = 0; k < seen->keys; k++) {
         int64_t j = key_index(seen, k);
         if (j < WEIR_PROBE_FIRST && seen->index >= probe->options.from) {
@@ -87,12 +101,16 @@ static void add_first(weir_probe *probe, const weir_scores *seen, int32_t head,
     }
 }
 
-static void add_map(weir_probe *probe, const weir_scores *seen, int32_t head, const float *scores) {
+static void add_map(weir_probe *probe, const weir_scores *seen, int32_t head, const float *scores,
+                    double term) {
     double *row = &probe->maps[wr_probe_map_at(probe, seen->layer, head, seen->index, 0)];
     bool score = probe->options.kind == WEIR_PROBE_SCORE;
     for (int32_t k = 0; k < seen->keys; k++) {
         row[column_of(probe, seen->index, key_index(seen, k))] +=
             score ? (double)scores[k] : probe->probabilities[k];
+    }
+    if (seen->sink != NULL) {
+        row[probe->columns] += score ? (double)seen->sink[head] : term;
     }
 }
 
@@ -106,12 +124,14 @@ void wr_probe_take_scores(void *context, const weir_scores *seen) {
     count_keys(probe, seen, kept);
     for (int32_t head = 0; head < seen->heads; head++) {
         const float *scores = seen->scores + (int64_t)head * seen->keys;
-        softmax(scores, seen->keys, probe->probabilities);
+        const float *sink = seen->sink != NULL ? seen->sink + head : NULL;
+        const double term = softmax(scores, seen->keys, sink, probe->probabilities);
         if (seen->index >= probe->options.from) {
             add_first(probe, seen, head, scores);
+            probe->terms[seen->layer * probe->heads + head] += term;
         }
         if (kept && probe->head_place[head] >= 0) {
-            add_map(probe, seen, head, scores);
+            add_map(probe, seen, head, scores, term);
         }
     }
 }

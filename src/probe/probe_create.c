@@ -31,7 +31,7 @@ static void *take(char *block, size_t *at, int64_t count, size_t size) {
 static size_t lay_out(weir_probe *probe, char *block) {
     size_t at = 0;
     take(block, &at, 1, sizeof *probe);
-    int64_t cells = probe->kept_layers * probe->rows * probe->columns;
+    int64_t cells = probe->kept_layers * probe->rows * probe->stride;
     probe->layer_place = take(block, &at, probe->layers, sizeof *probe->layer_place);
     probe->head_place = take(block, &at, probe->heads, sizeof *probe->head_place);
     probe->maps = take(block, &at, cells * probe->kept_heads, sizeof *probe->maps);
@@ -40,6 +40,8 @@ static size_t lay_out(weir_probe *probe, char *block) {
                         sizeof *probe->first);
     probe->first_seen =
         take(block, &at, (int64_t)probe->layers * WEIR_PROBE_FIRST, sizeof *probe->first_seen);
+    probe->terms = take(block, &at, (int64_t)probe->layers * probe->heads, sizeof *probe->terms);
+    probe->term_seen = take(block, &at, probe->layers, sizeof *probe->term_seen);
     probe->tokens = take(block, &at, probe->layers * probe->rows, sizeof *probe->tokens);
     int64_t keys = probe->sinks + probe->window;
     probe->probabilities = take(block, &at, keys, sizeof *probe->probabilities);
@@ -62,7 +64,7 @@ static weir_status check_list(const char *what, const int32_t *list, int32_t cou
 
 static weir_status check_size(const weir_probe *probe, weir_error *error) {
     double maps = (double)probe->kept_layers * (double)probe->kept_heads;
-    double bytes = maps * (double)probe->rows * (double)probe->columns * sizeof(double);
+    double bytes = maps * (double)probe->rows * (double)probe->stride * sizeof(double);
     if (bytes <= MAP_BYTES_MAX) {
         return WEIR_OK;
     }
@@ -127,6 +129,8 @@ static void describe(weir_probe *probe, const weir_model *model, const weir_plan
     if (options->columns == WEIR_PROBE_POSITION && plan->slots < options->length) {
         probe->columns = plan->slots;
     }
+    probe->sink_term = strcmp(info->sink_term, "none") != 0;
+    probe->stride = probe->columns + probe->sink_term;
     if (options->maps) {
         probe->kept_layers = place(options->layers, options->layer_count, probe->layers, NULL);
         probe->kept_heads = place(options->heads, options->head_count, probe->heads, NULL);

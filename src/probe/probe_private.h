@@ -1,10 +1,13 @@
 /*
  * A probe: one stream, and sums that its observers add to. All of it is one block of memory.
  *
- *   maps        [kept layer][kept head][row][column]   sum of p or s
- *   map_seen    [kept layer][row][column]              how many: a mask has no head
+ *   maps        [kept layer][kept head][row][stride]   sum of p or s: the columns, then, where the
+ *                                                      softmax has a sink of its own, that
+ *   map_seen    [kept layer][row][stride]              how many: a mask has no head
  *   first       [layer][head][8]                       sums of p and s on the first tokens
  *   first_seen  [layer][8]                             how many
+ *   terms       [layer][head]                          sums of p on the softmax's own sink
+ *   term_seen   [layer]                                how many
  *   tokens      [layer][row]                           sums of norms
  *
  * A mean is its sum divided by its own count, so means are right at every moment.
@@ -40,6 +43,8 @@ struct weir_probe {
     int32_t layers, heads, kv_heads;
     int64_t value_dim;
     int64_t rows, columns;
+    int64_t stride; /* columns, and one for the sink term where there is one */
+    bool sink_term;
     int64_t sinks, window; /* S and W; dense: 0 and the capacity */
 
     int32_t kept_layers, kept_heads;
@@ -49,6 +54,8 @@ struct weir_probe {
     int32_t *map_seen;
     wr_first_sum *first;
     wr_first_seen *first_seen;
+    double *terms;
+    int64_t *term_seen;
     wr_token_sum *tokens;
     double *probabilities; /* [S + W] of the head at hand */
 };

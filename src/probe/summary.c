@@ -8,7 +8,8 @@ void weir_probe_get_shape(const weir_probe *probe, weir_probe_shape *out) {
                               .layers = probe->layers,
                               .heads = probe->heads,
                               .rows = probe->rows,
-                              .columns = probe->columns};
+                              .columns = probe->columns,
+                              .sink_term = probe->sink_term};
 }
 
 static double ratio(double sum, double count) { return count > 0 ? sum / count : (double)NAN; }
@@ -17,6 +18,12 @@ double weir_probe_cell(const weir_probe *probe, int32_t layer, int32_t head, int
                        int64_t column) {
     if (!probe->options.maps || probe->layer_place[layer] < 0 || probe->head_place[head] < 0) {
         return (double)NAN;
+    }
+    if (column == WEIR_PROBE_SINK_TERM) {
+        if (!probe->sink_term) {
+            return (double)NAN;
+        }
+        column = probe->columns;
     }
     return ratio(probe->maps[wr_probe_map_at(probe, layer, head, row, column)],
                  probe->map_seen[wr_probe_seen_at(probe, layer, row, column)]);
@@ -84,6 +91,42 @@ void weir_probe_sink_rate(const weir_probe *probe, int32_t layer, double epsilon
         double heads = (double)(layers.end - layers.begin) * probe->heads;
         out[token] = known ? (double)above / heads : (double)NAN;
     }
+}
+
+/* --- The softmax's own sink ------------------------------------------------------------------- */
+
+static double term_mean(const weir_probe *probe, int32_t layer, int32_t head) {
+    if (!probe->sink_term) {
+        return (double)NAN;
+    }
+    return ratio(probe->terms[layer * probe->heads + head], (double)probe->term_seen[layer]);
+}
+
+double weir_probe_sink_term(const weir_probe *probe, int32_t layer, int32_t head) {
+    range layers = range_of(layer, probe->layers);
+    range heads = range_of(head, probe->heads);
+    double sum = 0;
+    for (int32_t l = layers.begin; l < layers.end; l++) {
+        for (int32_t h = heads.begin; h < heads.end; h++) {
+            sum += term_mean(probe, l, h);
+        }
+    }
+    return sum / ((double)(layers.end - layers.begin) * (heads.end - heads.begin));
+}
+
+double weir_probe_sink_term_rate(const weir_probe *probe, int32_t layer, double epsilon) {
+    range layers = range_of(layer, probe->layers);
+    int64_t above = 0;
+    for (int32_t l = layers.begin; l < layers.end; l++) {
+        for (int32_t h = 0; h < probe->heads; h++) {
+            double mean = term_mean(probe, l, h);
+            if (isnan(mean)) {
+                return mean;
+            }
+            above += mean > epsilon;
+        }
+    }
+    return (double)above / ((double)(layers.end - layers.begin) * probe->heads);
 }
 
 /* --- Norms ------------------------------------------------------------------------------------ */

@@ -50,6 +50,15 @@ const wr_format_info *wr_format_named(const char *name); /* any case */
 /* Bytes of a row of `weights`, which must be a multiple of the block. */
 size_t wr_format_row_bytes(wr_format format, int64_t weights);
 
+/* Whether wr_format_encode_row() writes it: F32, F16, BF16, Q8_0. */
+bool wr_format_encodes(wr_format format);
+
+/* A row of floats to blocks of a format that it writes, each number to the nearest, ties to even;
+ * Q8_0 as ggml defines it: scale max|x| / 127, rounded to a half, and whole multiples of it.
+ * Returns the number, or in blocks the first of the block, that the format cannot hold (NaN,
+ * infinite, too large), or -1. */
+int64_t wr_format_encode_row(wr_format format, const float *x, int64_t weights, void *out);
+
 /* What GGUF calls the format when weir does not know it ("IQ2_XXS"), or NULL. */
 const char *wr_format_foreign_name(uint32_t number);
 

@@ -69,7 +69,8 @@ const wr_kernels *wr_kernels_get(wr_cpu_level level) {
 size_t wr_input_bytes(wr_input input, int64_t columns) {
     size_t n = (size_t)columns;
     size_t bytes = n * 4;
-    if (input == WR_INPUT_BYTES) bytes = n / 32 * 60; /* wr_bytes */
+    if (input == WR_INPUT_BYTES) bytes = n / 32 * 44;    /* wr_bytes */
+    if (input == WR_INPUT_BLOCKS) bytes = n / 256 * 516; /* wr_blocks */
     if (input == WR_INPUT_BF16) bytes = (n + 1) / 2 * 4;
     return (bytes + 63) / 64 * 64;
 }
@@ -89,8 +90,9 @@ static int64_t padded(int64_t n, int64_t block) { return (n + block - 1) / block
 int64_t wr_attention_scratch(int32_t heads, int32_t key_dim, int32_t value_dim) {
     const int64_t queries = padded((int64_t)heads * wr_attention_tile(heads), WR_QUERY_BLOCK);
     const int64_t value = padded(value_dim, WR_VALUE_BLOCK);
-    /* Of each query itself, its output, its maximum and sum, its span and the shrinkage of a block;
+    /* Of each query itself, its output, its maximum and sum, its span, its slope and place, and the
+     * shrinkage of a block;
      * a page's keys and values in floats; the scores of a block of queries against a page. */
-    return queries * (key_dim + value + 5) + WR_PAGE_TOKENS * (key_dim + value) +
+    return queries * (key_dim + value + 7) + WR_PAGE_TOKENS * (key_dim + value) +
            WR_PAGE_TOKENS * WR_QUERY_BLOCK;
 }

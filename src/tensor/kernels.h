@@ -36,25 +36,32 @@ typedef struct wr_matrix {
  *   floats   the row as it is
  *   bytes    rounded to 8 bits by runs of 32: x = a * q, a = max|x| / 127, q to nearest (ties to
  *            even); then a, the sums of q, and what they contribute (wr_bytes below)
+ *   blocks   the same by blocks of 256 (wr_blocks below)
  *   bf16     rounded to bfloat16 (to nearest, ties to even), zeros to the row's end
  *
- * Quantised weights take bytes, so their products are sums of integers, exact in any order; F32 and
- * F16 take floats; BF16 takes bf16 at a level with tiles of them, otherwise floats.
+ * Quantised weights take bytes, so their products are sums of integers, exact in any order: those
+ * whose blocks have 32 columns take bytes, those of 256 columns take blocks, because in these the
+ * scales of runs are integers too and the sum of a block can stay one. F32 and F16 take floats;
+ * BF16 takes bf16 at a level with tiles of them, otherwise floats.
  */
-typedef enum wr_input { WR_INPUT_FLOATS, WR_INPUT_BYTES, WR_INPUT_BF16, WR_INPUTS } wr_input;
+typedef enum wr_input {
+    WR_INPUT_FLOATS,
+    WR_INPUT_BYTES,
+    WR_INPUT_BLOCKS,
+    WR_INPUT_BF16,
+    WR_INPUTS
+} wr_input;
 
 /* Bytes of a row of input, a multiple of 64. */
 size_t wr_input_bytes(wr_input input, int64_t columns);
 
 /* Where the parts of a row of bytes lie, for `columns` a multiple of 32. */
 typedef struct wr_bytes {
-    int8_t *q;           /* [columns] */
-    float *a;            /* [columns / 32] the scale; NaN where a number of the run is not finite; 0
-                            where max|x| < 2^-100 */
-    float *sum;          /* [columns / 32] a * (sum of q) */
-    int32_t *start;      /* [columns / 32] -128 * (sum of q): undoes the 128 in unsigned codes */
-    float *half_sum;     /* [columns / 16] the same by runs of 16 */
-    int32_t *half_start; /* [columns / 16] */
+    int8_t *q;      /* [columns] */
+    float *a;       /* [columns / 32] the scale; NaN where a number of the run is not finite; 0
+                       where max|x| < 2^-100 */
+    float *sum;     /* [columns / 32] a * (sum of q) */
+    int32_t *start; /* [columns / 32] -128 * (sum of q): undoes the 128 in unsigned codes */
 } wr_bytes;
 
 /* `row` is written through what this returns only by who prepares it. */
@@ -64,23 +71,50 @@ static inline wr_bytes wr_bytes_of(const void *row, int64_t columns) {
     b.a = (float *)(void *)(b.q + columns);
     b.sum = b.a + runs;
     b.start = (int32_t *)(void *)(b.sum + runs);
-    b.half_sum = (float *)(void *)(b.start + runs);
-    b.half_start = (int32_t *)(void *)(b.half_sum + 2 * runs);
+    return b;
+}
+
+/* The parts of a row of blocks, for `columns` a multiple of 256. Sums are of q. */
+typedef struct wr_blocks {
+    int8_t *q;           /* [columns] */
+    uint16_t *digits;    /* [columns / 16][2] bfloat16: half_sum's lowest four bits, and the rest */
+    float *a;            /* [columns / 256] as in wr_bytes */
+    float *sum;          /* [columns / 32] */
+    float *half_sum;     /* [columns / 16] */
+    int32_t *start;      /* [columns / 32] -128 * sum */
+    int32_t *half_start; /* [columns / 16] -128 * half_sum */
+} wr_blocks;
+
+static inline wr_blocks wr_blocks_of(const void *row, int64_t columns) {
+    const int64_t runs = columns / 32;
+    wr_blocks b = {.q = (int8_t *)(uintptr_t)row};
+    b.digits = (uint16_t *)(void *)(b.q + columns);
+    b.a = (float *)(void *)(b.digits + 4 * runs);
+    b.sum = b.a + runs / 8;
+    b.half_sum = b.sum + runs;
+    b.start = (int32_t *)(void *)(b.half_sum + 2 * runs);
+    b.half_start = b.start + runs;
     return b;
 }
 
 /*
  * Products of a run of panels with a batch of inputs: y[b * y_stride + r] = W[r] . x[b].
  *
- * Quantised weights, for every row by itself: acc = 0; for each run of 32 columns (16 for Q2_K,
- * Q3_K, Q6_K) with codes w, scale s and minimum m as decode() has them,
+ * Quantised weights, for every row by itself, beginning with acc = 0. With blocks of 32 columns,
+ * whose codes are w, scale s and minimum m, for each block
  *
  *     acc = fma((float)(sum of w * q), s * a, acc)
- *     acc = fma(a * (sum of q), m, acc)              where the format has a minimum (-m for the
- * K's)
+ *     acc = fma(a * (sum of q), m, acc)              where the format has a minimum
  *
- * with one rounding in each of s * a and fma: the same bits at every level, for any batch and any
- * division of the panels. Floats: acc = fma(w, x, acc) column by column.
+ * With blocks of 256 columns, whose runs of 32 (16 for Q2_K, Q3_K, Q6_K) have whole numbers for
+ * scale and minimum, s and m, and the block a factor for each, d and dmin, for each block
+ *
+ *     value = d * (float)(sum over the runs of s * (sum of w * q))
+ *     value = fma(-dmin, (float)(sum over the runs of m * (sum of q)), value)     if it has minima
+ *     acc = fma(value, a, acc)
+ *
+ * with one rounding in each product, (float) and fma: the same bits at every level, for any batch
+ * and any division of the panels. Floats: acc = fma(w, x, acc) column by column.
  */
 typedef struct wr_product {
     const wr_matrix *w;
@@ -126,20 +160,24 @@ typedef struct wr_attention_token {
     const float *query_pinned; /* [heads, key_dim], rotated at c(t); not read without pinned keys */
     const float *query_recent; /* [heads, key_dim], rotated at t */
     float *out;                /* [heads, value_dim] */
-    float *scores; /* NULL, or [heads, keys]: receives scale * q.k for every key, in order */
+    float *scores;             /* NULL, or [heads, keys]: receives s_j of every key, in order */
     wr_kv_span pinned;
     wr_kv_span recent;
+    int32_t pinned_at, recent_at; /* the query's own number in each; not read without slopes */
 } wr_attention_token;
 
 /*
  * Attention of a tile of tokens for query heads that share one KV head (grouped queries).
  *
- *   s_j = scale * (q . k_j)      q is query_pinned for pinned keys, query_recent for recent ones
+ *   s_j = scale * (q . k_j) - slope * distance
  *   out = sum_j exp(s_j - m) v_j / (exp(z - m) + sum_j exp(s_j - m))
  *
- * m the maximum, z included; z = sink_logit[head], or no such term when sink_logit is NULL
- * (STREAMING.md, "Sink variants of softmax"; the observed scores are those of keys only, so
- * whoever makes weights of them adds exp(z) himself).
+ * q is query_pinned for pinned keys, query_recent for recent ones. The distance of key number n is
+ * pinned_at - n or recent_at - n, the slope is slope[head] (Press et al., "Train Short, Test Long",
+ * ICLR 2022, section 3); without slopes there is no such term. m is the maximum, z included; z =
+ * sink_logit[head], or no such term when sink_logit is NULL (STREAMING.md, "Sink variants of
+ * softmax"; the observed scores are those of keys only, so whoever makes weights of them adds
+ * exp(z) himself).
  *
  * Online over pages: pinned ones first, then recent ones, each in order. What a token gets has the
  * same bits whatever tokens and heads share its job: every sum has one order (kernels, below).
@@ -153,6 +191,7 @@ typedef struct wr_attention {
     int32_t value_dim;
     float scale;
     const float *sink_logit; /* [heads] or NULL */
+    const float *slope;      /* [heads] or NULL */
     wr_kv_sequence pinned;
     wr_kv_sequence recent;
     float *scratch; /* wr_attention_scratch() floats, one worker's own */

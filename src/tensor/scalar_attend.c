@@ -2,7 +2,8 @@
  * Attention over pages of keys with an online softmax (Milakov and Gimelshein, "Online normalizer
  * calculation for softmax", 2018): every page is one step.
  *
- *   m' = max(m, max_j s_j)      s_j = scale * (q . k_j) for the keys j of the page that are seen
+ *   m' = max(m, max_j s_j)      s_j = scale * (q . k_j) - slope * distance for the keys j of the
+ *                               page that are seen
  *   l' = l e^(m-m') + sum_j e^(s_j-m')
  *   o' = o e^(m-m') + sum_j e^(s_j-m') v_j
  *
@@ -24,17 +25,20 @@ typedef struct state {
     float scores[WR_PAGE_TOKENS]; /* s_j of a page */
     float *row;                   /* [max(key_dim, value_dim)] a key or value as floats */
     float *told;                  /* where the next scores go, or NULL */
+    float slope;                  /* 0 without slopes */
+    int32_t at;                   /* the query's own number in the sequence */
 } state;
 
-/* The scores of places [begin, end) of a page. */
-static void score_page(state *at, const wr_kv_sequence *from, const uint8_t *page, int32_t begin,
+/* The scores of places [begin, end) of a page that begins with number `first`. */
+static void score_page(state *at, const wr_kv_sequence *from, int32_t first, int32_t begin,
                        int32_t end) {
     const wr_attention *job = at->job;
+    const uint8_t *page = from->pages[first / WR_PAGE_TOKENS];
     for (int32_t j = begin; j < end; j++) {
         float sum = 0;
         wr_scalar_kv_read_key(from->type, page + from->key_offset, j, at->row, job->key_dim);
         for (int32_t d = 0; d < job->key_dim; d++) sum += at->query[d] * at->row[d];
-        at->scores[j] = job->scale * sum;
+        at->scores[j] = job->scale * sum - at->slope * (float)(at->at - (first + j));
         if (at->told != NULL) *at->told++ = at->scores[j];
     }
 }
@@ -65,7 +69,7 @@ static void attend_sequence(state *at, const wr_kv_sequence *from, wr_kv_span se
         const int32_t first = i / WR_PAGE_TOKENS * WR_PAGE_TOKENS, next = first + WR_PAGE_TOKENS;
         const int32_t end = seen.end < next ? seen.end : next;
         const uint8_t *page = from->pages[i / WR_PAGE_TOKENS];
-        score_page(at, from, page, i - first, end - first);
+        score_page(at, from, first, i - first, end - first);
         add_page(at, from, page, i - first, end - first);
         i = end;
     }
@@ -79,14 +83,17 @@ static void attend_head(const wr_attention *job, const wr_attention_token *token
         at.max = job->sink_logit[head];
         at.sum = 1;
     }
+    if (job->slope != NULL) at.slope = job->slope[head];
     at.out = token->out + (int64_t)head * job->value_dim;
     at.told = token->scores != NULL ? token->scores + head * keys : NULL;
     for (int32_t d = 0; d < job->value_dim; d++) at.out[d] = 0;
     if (token->pinned.begin < token->pinned.end) {
         at.query = token->query_pinned + (int64_t)head * job->key_dim;
+        at.at = token->pinned_at;
         attend_sequence(&at, &job->pinned, token->pinned);
     }
     at.query = token->query_recent + (int64_t)head * job->key_dim;
+    at.at = token->recent_at;
     attend_sequence(&at, &job->recent, token->recent);
     const float factor = (float)(1.0 / at.sum);
     for (int32_t d = 0; d < job->value_dim; d++) at.out[d] *= factor;

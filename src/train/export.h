@@ -20,6 +20,14 @@ typedef struct wr_export {
     int64_t steps, tokens;   /* what it was trained with: weir.train.* */
 } wr_export;
 
+/* Every refusal that needs no parameters, before time is spent on them: a format that is not
+ * written, rows that are not whole blocks of it, another size of vocabulary, no BOS for the sink
+ * token. Where the vocabulary is not yet there (NULL), what can be known without it. */
+weir_status wr_export_check(const wr_export *model, const weir_allocator *allocator,
+                            weir_error *error);
+
+/* The file appears under its name only when whole. WEIR_NAN names the tensor with a number that the
+ * format cannot hold. */
 weir_status wr_export_write(const char *path, const wr_export *model,
                             const weir_allocator *allocator, weir_error *error);
 

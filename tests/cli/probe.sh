@@ -88,6 +88,25 @@ ok 'an SVG' grep -q '<svg' "$dir/stream.svg"
 "$weir" probe "$model" --text "$dir/text" --samples 2 --plot "$dir/maps.png" --scores >/dev/null
 equal 'a PNG' "$(head -c 4 "$dir/maps.png" | tail -c 3)" PNG
 
+# A sink inside the softmax: key -1, and a row sums to 1 with it.
+equal 'no sink term' "$(json "$dir/probe" layers.1.heads.3.sink_term)" null
+equal 'no rate of it' "$(json "$dir/probe" sink_term_rate)" null
+"$weir" make-random --out "$dir/logit.gguf" --sink logit --positions alibi
+"$weir" probe "$dir/logit.gguf" --text "$dir/text" --samples 1 --length 40 --sinks 4 --window 12 \
+  --csv "$dir/logit.csv" --plot "$dir/logit.svg" >"$dir/table"
+ok 'rows with the sink term sum to 1' awk -F, "$distributions" "$dir/logit.csv"
+equal 'keys of the last query' "$(grep '^0,0,39,' "$dir/logit.csv" | cut -d, -f4 | tr '\n' ' ')" \
+  '-1 0 1 2 3 28 29 30 31 32 33 34 35 36 37 38 39 '
+ok 'a column of the table' grep -q ' term ' "$dir/table"
+"$weir" probe "$dir/logit.gguf" --text "$dir/text" --samples 1 --length 40 --sinks 4 --window 12 \
+  --json >"$dir/out"
+json "$dir/out" layers.1.heads.2.sink_term >"$dir/term"
+# shellcheck disable=SC2016 # the dollars are awk's
+ok 'the mean of the term' awk -F, -v mean="$(cat "$dir/term")" '
+  $1 == 1 && $2 == 2 && $4 == -1 { sum += $5; n++ }
+  END { d = sum / n - mean; exit !(n == 40 && d < 1e-7 && d > -1e-7) }' "$dir/logit.csv"
+ok 'its rate' awk "BEGIN { exit !($(json "$dir/out" layers.0.sink_term_rate) <= 1) }"
+
 # Samples. At sentences, the second of three tokens begins with the second sentence.
 printf 'aa bb. cc dd? "ee ff!" gg hh' >"$dir/four"
 "$weir" probe "$model" --text "$dir/four" --length 3 --json >"$dir/out" 2>"$dir/err"

@@ -2,6 +2,8 @@
 # shellcheck source=tests/cli/lib.sh
 . "$(dirname "$0")/lib.sh"
 
+info_says() { "$weir" info "$2" | grep -qF "$1"; }
+
 "$weir" make-random --out "$dir/a.gguf" --seed 7
 "$weir" make-random --out "$dir/b.gguf" --seed 7
 "$weir" make-random --out "$dir/c.gguf" --seed 8
@@ -28,6 +30,30 @@ for shape in '--tied' '--heads 6 --kv-heads 3 --head-dim 10' '--layers 1 --heads
   equal "$shape: tokens" "$(json "$dir/out" tokens.#)" 40
 done
 
+for kind in none/rope/llama zero/rope/weir logit/rope/weir token/rope/llama none/alibi/weir \
+  logit/alibi/weir token/alibi/weir; do
+  sink=${kind%%/*}
+  positions=${kind#*/}
+  positions=${positions%/*}
+  ok "$kind" "$weir" make-random --out "$dir/m.gguf" --sink "$sink" --positions "$positions"
+  "$weir" info "$dir/m.gguf" --json >"$dir/out"
+  equal "$kind: family" "$(json "$dir/out" family)" "${kind##*/}"
+  equal "$kind: positions" "$(json "$dir/out" positions)" "$positions"
+  case $sink in
+    token) equal "$kind: sink token" "$(json "$dir/out" sink_token)" true ;;
+    *) equal "$kind: sink" "$(json "$dir/out" sink_term)" "$sink" ;;
+  esac
+  "$weir" run "$dir/m.gguf" --prompt 'the mill' -n 40 --logit-bias 2=-inf --sinks 2 --window 20 \
+    --json >"$dir/out"
+  equal "$kind: tokens" "$(json "$dir/out" tokens.#)" 40
+done
+"$weir" make-random --out "$dir/m.gguf" --sink zero --positions alibi
+ok 'info says the sink' info_says 'a zero sink in its softmax, linear biases (ALiBi)' "$dir/m.gguf"
+
+refuses 'choose the family weir' make-random --out "$dir/no.gguf" --family llama --sink zero
+refuses 'choose the family weir' make-random --out "$dir/no.gguf" --family llama --positions alibi
+refuses 'none, zero, logit or token, not "one"' make-random --out "$dir/no.gguf" --sink one
+refuses 'rope or alibi, not "learned"' make-random --out "$dir/no.gguf" --positions learned
 refuses 'llama' make-random --out "$dir/no.gguf" --family gpt9
 refuses 'Q8_0' make-random --out "$dir/no.gguf" --format Q9
 refuses 'a multiple of kv_heads' make-random --out "$dir/no.gguf" --kv-heads 3

@@ -13,7 +13,7 @@ typedef struct scene {
     wr_attention_token tokens[MAX_TOKENS];
     guarded memory, queries[2], out, scratch;
     const uint8_t *pages[2][MAX_PAGES];
-    float sink[96];
+    float sink[96], slope[96];
     size_t page_bytes;
 } scene;
 
@@ -21,7 +21,7 @@ typedef struct shape {
     wr_kv_type pinned_type, type;
     int32_t tokens, heads, key_dim, value_dim;
     int32_t pinned_pages, recent_pages;
-    bool sink;
+    bool sink, alibi;
 } shape;
 
 static wr_kv_sequence *sequence_of(scene *s, int which) {
@@ -93,6 +93,8 @@ static void choose_spans(scene *s, const shape *a) {
             r->end = between(r->begin, recent);
             if (r->begin == r->end && p->begin == p->end) r->end++;
         }
+        s->tokens[i].pinned_at = chunk ? sinks + window - 1 : p->end - 1 + between(0, 5000);
+        s->tokens[i].recent_at = r->end - 1 + (chunk ? 0 : between(0, 5000));
     }
 }
 
@@ -170,6 +172,9 @@ static void scene_make(scene *s, const shape *a, uint64_t seed) {
     for (int h = 0; h < a->heads; h++)
         s->sink[h] = (float)(h % 16 * 7) - 4; /* beyond any score, too */
     job->sink_logit = a->sink ? s->sink : NULL;
+    for (int h = 0; h < a->heads; h++)
+        s->slope[h] = exp2f(-8.0f * (float)(h + 1) / (float)a->heads);
+    job->slope = a->alibi ? s->slope : NULL;
     s->scratch = guarded_floats(wr_attention_scratch(a->heads, a->key_dim, a->value_dim), 4);
     job->scratch = s->scratch.data;
 }
@@ -195,6 +200,7 @@ static shape random_shape(int type) {
     a.pinned_pages = (int32_t)random_below(3);
     a.recent_pages = between(1, MAX_PAGES);
     a.sink = random_below(2) == 0;
+    a.alibi = random_below(2) == 0;
     return a;
 }
 
@@ -203,7 +209,7 @@ static shape random_shape(int type) {
 typedef struct naive {
     int64_t keys;
     double scores[2 * MAX_KEYS], out[MAX_DIM]; /* of one token and head */
-    double score_size;                         /* the largest scale * sum |q k| */
+    double score_size;                         /* the largest scale * sum |q k| + |bias| */
     double value_size;                         /* the largest |v| */
 } naive;
 
@@ -221,8 +227,11 @@ static void naive_scores(scene *s, int token, int32_t head, naive *n) {
                 sum += p;
                 size += fabs(p);
             }
-            n->scores[n->keys++] = sum * (double)s->job.scale;
-            n->score_size = fmax(n->score_size, size * (double)s->job.scale);
+            const wr_attention_token *at = &s->tokens[token];
+            const int32_t distance = (which == PINNED ? at->pinned_at : at->recent_at) - j;
+            const double bias = s->job.slope != NULL ? (double)s->slope[head] * distance : 0;
+            n->scores[n->keys++] = sum * (double)s->job.scale - bias;
+            n->score_size = fmax(n->score_size, size * (double)s->job.scale + fabs(bias));
         }
     }
 }
@@ -324,6 +333,7 @@ static void attend_of_a_tile_is_its_queries_at(const wr_kernels *kernels) {
         s.job.token_count = 1;
         s.job.heads = heads;
         if (a.sink) s.job.sink_logit += head;
+        if (a.alibi) s.job.slope += head;
         kernels->attend(&s.job);
         assert_memory_equal(out, s.tokens[token].out + head * a.value_dim,
                             (size_t)(heads * a.value_dim) * sizeof *out);
@@ -397,9 +407,9 @@ static void attend_reads_as_kv_read_at(const wr_kernels *kernels) {
         scene_make(&t, &b, (uint64_t)round << 32);
         memset(t.memory.data, 0xff, t.memory.size);
         for (int i = 0; i < a.tokens; i++) {
-            t.tokens[i].pinned = s.tokens[i].pinned;
-            t.tokens[i].recent = s.tokens[i].recent;
-            t.tokens[i].query_pinned = s.tokens[i].query_pinned;
+            float *out = t.tokens[i].out;
+            t.tokens[i] = s.tokens[i];
+            t.tokens[i].out = out;
         }
         for (int which = 0; which < 2; which++) {
             const int32_t pages = which == PINNED ? a.pinned_pages : a.recent_pages;

@@ -115,7 +115,9 @@ static void prepares_alike(const wr_kernels *kernels, wr_input input, int64_t co
     fill_awkward(x.data, columns);
     kernels->prepare(input, x.data, columns, ours.data);
     wr_kernels_get(WR_CPU_SCALAR)->prepare(input, x.data, columns, expected.data);
-    size_t numbers = input == WR_INPUT_BYTES ? (size_t)columns / 32 * 15 : (size_t)columns / 2;
+    size_t numbers = input == WR_INPUT_BYTES    ? (size_t)columns / 32 * 11
+                     : input == WR_INPUT_BLOCKS ? (size_t)columns / 256 * 129
+                                                : (size_t)columns / 2;
     bool same = same_or_both_nan(ours.data, expected.data, numbers);
     if (!same) fail_msg("%s: input %d of %d columns", kernels->name, (int)input, (int)columns);
     guarded_free(&x);
@@ -126,6 +128,7 @@ static void prepares_alike(const wr_kernels *kernels, wr_input input, int64_t co
 static void inputs_are_scalars_at(const wr_kernels *kernels) {
     for (int turn = 0; turn < 50; turn++) {
         prepares_alike(kernels, WR_INPUT_BYTES, 32 * (1 + (int64_t)random_below(40)));
+        prepares_alike(kernels, WR_INPUT_BLOCKS, 256 * (1 + (int64_t)random_below(8)));
         prepares_alike(kernels, WR_INPUT_BF16, 1 + (int64_t)random_below(300));
     }
 }
@@ -197,6 +200,10 @@ static double input_at(const product *p, int64_t b, int64_t i) {
     if (p->input == WR_INPUT_BYTES) {
         const wr_bytes x = wr_bytes_of(row, p->w.columns);
         return (double)x.a[i / 32] * x.q[i];
+    }
+    if (p->input == WR_INPUT_BLOCKS) {
+        const wr_blocks x = wr_blocks_of(row, p->w.columns);
+        return (double)x.a[i / 256] * x.q[i];
     }
     float value;
     if (p->input == WR_INPUT_BF16) {
@@ -319,7 +326,7 @@ static void check_product(const wr_kernels *kernels, wr_format format, int64_t r
     check_near_double(&p);
     p.w.panels = NULL;
     check_whole_and_split(&p, "not packed, beside packed");
-    if (p.input == WR_INPUT_BYTES) {
+    if (p.input == WR_INPUT_BYTES || p.input == WR_INPUT_BLOCKS) {
         expect_single_inputs(&p, wr_kernels_get(WR_CPU_SCALAR));
         check_bits(&p, "beside scalar");
     }
@@ -349,6 +356,7 @@ static void products_are_right_at(const wr_kernels *kernels) {
         check_product(kernels, formats[f], 65, 768, 16);
         check_product(kernels, formats[f], 21, 512, 67);
         check_product(kernels, formats[f], 5, 1024, 101);
+        check_product(kernels, formats[f], 18, 512, 150); /* more than pass by a panel at once */
     }
 }
 FOR_EACH_LEVEL(products_are_right)
@@ -357,7 +365,8 @@ FOR_EACH_LEVEL(products_are_right)
 static void nothing_saturates_at(const wr_kernels *kernels) {
     enum { COLUMNS = 512, ROWS = 16, BATCH = 5 };
     for (int f = 0; f < COUNT(formats); f++) {
-        if (kernels->input_of(formats[f]) != WR_INPUT_BYTES) continue;
+        const wr_input input = kernels->input_of(formats[f]);
+        if (input != WR_INPUT_BYTES && input != WR_INPUT_BLOCKS) continue;
         const size_t size = wr_format_row_bytes(formats[f], COLUMNS);
         for (int fill = 0; fill < 4; fill++) {
             guarded blocks = guarded_make(size * ROWS, 2);

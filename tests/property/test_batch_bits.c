@@ -16,6 +16,16 @@
 
 enum { STREAMS = 7, LENGTH = 330, ROWS = 24, SCENARIOS = 24, PIECE = 16 };
 
+/* One model of each kind of attention; a scenario has one. */
+static const struct {
+    const char *sink, *positions;
+    int64_t layer_window;
+} kinds[] = {
+    {"none", "rope", 0}, {"logit", "alibi", 0}, {"zero", "rope", 0}, {"none", "alibi", 25}};
+enum { KINDS = sizeof kinds / sizeof kinds[0] };
+static random_model models[KINDS];
+static const weir_model *model;
+
 static uint64_t seed;
 static uint64_t drawn_numbers;
 
@@ -82,7 +92,7 @@ static void join(actor *a, weir_batch *batch) {
     }
     weir_sampling sampling = weir_sampling_default();
     sampling.seed = 11;
-    a->stream = stream_make(tiny.model, &options);
+    a->stream = stream_make(model, &options);
     must(weir_stream_set_sampling(a->stream, &sampling, &error), &error);
 }
 
@@ -152,7 +162,7 @@ static void check_alone(const actor *a, bool evicted) {
     sampling.seed = 11;
     options.evicted = add_evicted;
     options.evicted_context = again;
-    weir_stream *stream = stream_make(tiny.model, &options);
+    weir_stream *stream = stream_make(model, &options);
     must(weir_stream_set_sampling(stream, &sampling, &error), &error);
     for (int64_t t = 0; t < a->story.length; t++) {
         int32_t token = a->story.tokens[t];
@@ -192,10 +202,11 @@ static void play(int scenario) {
     bool is_fork[STREAMS] = {false}, has_forks[STREAMS] = {false};
     assert_non_null(actors);
     seed = (uint64_t)scenario + 100;
+    model = models[scenario % KINDS].model;
     drawn_numbers = 0;
     weir_batch_options sizes = {
         .rows = ROWS, .streams = STREAMS, .slots = LENGTH + PIECE, .threads = 1 + scenario % 2};
-    must(weir_batch_create(tiny.model, &sizes, &batch, &error), &error);
+    must(weir_batch_create(model, &sizes, &batch, &error), &error);
     for (int turn = 0; turn < 120; turn++) {
         int i = (int)dice(STREAMS), j = (int)dice(STREAMS);
         if (!actors[i].stream) {
@@ -220,7 +231,25 @@ static void test_scenarios(void **state) {
     for (int scenario = 0; scenario < SCENARIOS; scenario++) play(scenario);
 }
 
+static int set_up(void **state) {
+    (void)state;
+    for (int i = 0; i < KINDS; i++) {
+        weir_random_model shape = random_tiny();
+        shape.sink = kinds[i].sink;
+        shape.positions = kinds[i].positions;
+        shape.layer_window = kinds[i].layer_window;
+        random_model_open(&models[i], &shape, NULL);
+    }
+    return 0;
+}
+
+static int tear_down(void **state) {
+    (void)state;
+    for (int i = 0; i < KINDS; i++) random_model_close(&models[i]);
+    return 0;
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_scenarios)};
-    return cmocka_run_group_tests_name("bits in a batch", tests, tiny_set_up, tiny_tear_down);
+    return cmocka_run_group_tests_name("bits in a batch", tests, set_up, tear_down);
 }

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "base/random.h"
+#include "position/alibi.h"
 #include "position/rope.h"
 #include "stream/stream_private.h"
 #include "weir/weir.h"
@@ -96,8 +97,7 @@ static void run_at(const weir_model *model, int64_t position, double *nll) {
     weir_stream_destroy(stream);
 }
 
-static void test_far(void **state) {
-    (void)state;
+static void check_far(const char *positions) {
     static double near[TOKENS];
     static double far[TOKENS];
     char path[64];
@@ -105,6 +105,7 @@ static void test_far(void **state) {
     weir_model *model;
     weir_random_model shape = weir_random_model_default();
     shape.context = 512;
+    shape.positions = positions;
     snprintf(path, sizeof path, "/tmp/weir-far-%d.gguf", (int)getpid());
     if (weir_make_random(path, &shape, &error) != WEIR_OK ||
         weir_model_open(path, NULL, &model, &error) != WEIR_OK)
@@ -115,10 +116,37 @@ static void test_far(void **state) {
     run_at(model, 1000000000004, far);
     double worst = 0.0;
     for (int i = 0; i < TOKENS; i++) worst = fmax(worst, fabs(near[i] - far[i]));
-    printf("P = 10^4 and P = 10^12: worst difference %.1e nats\n", worst);
+    printf("%s, P = 10^4 and P = 10^12: worst difference %.1e nats\n", positions, worst);
     assert_true(worst <= 2e-4);
     weir_model_close(model);
     unlink(path);
+}
+
+static void test_far(void **state) {
+    (void)state;
+    check_far("rope");
+    check_far("alibi");
+}
+
+/* ---- Linear biases --------------------------------------------------------------------------- */
+
+static void test_slopes(void **state) {
+    (void)state;
+    static const double of_8[] = {1.0 / 2,  1.0 / 4,  1.0 / 8,   1.0 / 16,
+                                  1.0 / 32, 1.0 / 64, 1.0 / 128, 1.0 / 256};
+    static const double of_6[] = {1.0 / 4, 1.0 / 16, 1.0 / 64, 1.0 / 256, 1.0 / 2, 1.0 / 8};
+    static const double of_3[] = {1.0 / 16, 1.0 / 256, 1.0 / 4};
+    for (int i = 0; i < 8; i++) assert_true(wr_alibi_slope(i, 8) == of_8[i]);
+    for (int i = 0; i < 6; i++) assert_true(wr_alibi_slope(i, 6) == of_6[i]);
+    for (int i = 0; i < 3; i++) assert_true(wr_alibi_slope(i, 3) == of_3[i]);
+    assert_true(wr_alibi_slope(0, 1) == 1.0 / 256);
+    assert_true(wr_alibi_slope(0, 16) == sqrt(0.5));
+    for (int32_t heads = 1; heads < 300; heads++) /* no two alike, and none above 1 */
+        for (int32_t i = 0; i < heads; i++) {
+            double slope = wr_alibi_slope(i, heads);
+            assert_true(slope > 0 && slope < 1);
+            for (int32_t j = 0; j < i; j++) assert_true(wr_alibi_slope(j, heads) != slope);
+        }
 }
 
 static void test_far_on_trained_model(void **state) {
@@ -147,8 +175,8 @@ static void test_far_on_trained_model(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_angles),
-                                       cmocka_unit_test(test_refusals), cmocka_unit_test(test_far),
-                                       cmocka_unit_test(test_far_on_trained_model)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_angles), cmocka_unit_test(test_refusals), cmocka_unit_test(test_far),
+        cmocka_unit_test(test_slopes), cmocka_unit_test(test_far_on_trained_model)};
     return cmocka_run_group_tests_name("positions", tests, NULL, NULL);
 }

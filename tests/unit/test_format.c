@@ -155,11 +155,68 @@ static void random_rows_survive_extreme_deviations(void **state) {
     }
 }
 
+/* What a number becomes in a format of one number each, as bits. */
+static uint32_t encoded(wr_format format, float x) {
+    uint32_t bits = 0;
+    assert_int_equal(wr_format_encode_row(format, &x, 1, &bits), -1);
+    return bits;
+}
+
+static void encodes_to_the_nearest(void **state) {
+    (void)state;
+    assert_int_equal(encoded(WR_F32, -1.5f), 0xbfc00000);
+    assert_int_equal(encoded(WR_F16, 1.0f), 0x3c00);
+    assert_int_equal(encoded(WR_F16, 1.0f + 0x1p-11f), 0x3c00); /* a tie goes to even: down */
+    assert_int_equal(encoded(WR_F16, 1.0f + 0x3p-11f), 0x3c02); /* and up */
+    assert_int_equal(encoded(WR_F16, -0x1p-25f), 0x8000);
+    assert_int_equal(encoded(WR_BF16, 1.0f + 0x1p-8f), 0x3f80);
+    assert_int_equal(encoded(WR_BF16, 1.0f + 0x3p-8f), 0x3f82);
+    assert_int_equal(encoded(WR_BF16, -3.0f), 0xc040);
+}
+
+static void encodes_blocks(void **state) {
+    (void)state;
+    float x[64] = {0}; /* the second block is all 0 */
+    uint8_t row[68];
+    for (int i = 0; i < 32; i++) x[i] = (float)(i - 16) * 0.5f; /* -8 ... 7.5: a scale of 8 / 127 */
+    assert_int_equal(wr_format_encode_row(WR_Q8_0, x, 64, row), -1);
+    assert_int_equal((int8_t)row[2], -127);
+    assert_int_equal((int8_t)row[2 + 16], 0);
+    assert_int_equal((int8_t)row[2 + 31], 119);
+    for (int i = 34; i < 68; i++) assert_int_equal(row[i], 0);
+    for (int i = 0; i < 32; i++) x[i] = 1e-8f; /* no half is small enough for a scale */
+    assert_int_equal(wr_format_encode_row(WR_Q8_0, x, 32, row), -1);
+    for (int i = 0; i < 34; i++) assert_int_equal(row[i], 0);
+}
+
+static void names_what_cannot_be_encoded(void **state) {
+    (void)state;
+    float x[64] = {0};
+    uint8_t row[256];
+    for (int f = 0; f < FORMATS; f++) {
+        const bool known = all_formats[f] == WR_F32 || all_formats[f] == WR_F16 ||
+                           all_formats[f] == WR_BF16 || all_formats[f] == WR_Q8_0;
+        assert_int_equal(wr_format_encodes(all_formats[f]), known);
+    }
+    x[40] = -65520.0f;
+    assert_int_equal(wr_format_encode_row(WR_F16, x, 64, row), 40);
+    assert_int_equal(wr_format_encode_row(WR_F32, x, 64, row), -1);
+    x[40] = -INFINITY;
+    assert_int_equal(wr_format_encode_row(WR_F32, x, 64, row), 40);
+    assert_int_equal(wr_format_encode_row(WR_BF16, x, 64, row), 40);
+    assert_int_equal(wr_format_encode_row(WR_Q8_0, x, 64, row), 32); /* its block */
+    x[40] = NAN;
+    assert_int_equal(wr_format_encode_row(WR_BF16, x, 64, row), 40);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(finds_by_number_and_name),
         cmocka_unit_test(names_foreign_formats),
         cmocka_unit_test(measures_rows),
+        cmocka_unit_test(encodes_to_the_nearest),
+        cmocka_unit_test(encodes_blocks),
+        cmocka_unit_test(names_what_cannot_be_encoded),
         cmocka_unit_test(decoders_match_golden_weights),
         cmocka_unit_test(random_rows_have_their_deviation),
         cmocka_unit_test(random_rows_are_a_function_of_seed_and_row),

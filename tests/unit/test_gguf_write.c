@@ -289,6 +289,48 @@ static void bad_tensor(const place *here, const char *name, wr_format format, in
     misused(here, writer, words);
 }
 
+static const char *name_of(const wr_gguf_value *value) {
+    static char name[64];
+    snprintf(name, sizeof name, "%.*s", (int)value->key.size, value->key.data);
+    return name;
+}
+
+/* Every key of a file that has all types, taken over into another one: but for how its data lie,
+ * which is the other's to say. */
+static void values_of_another_file(void **state) {
+    const place *here = *state;
+    weir_error error;
+    wr_gguf *from, *gguf;
+    wr_writer bytes = {0};
+    sample_file(&bytes, 3, 32);
+    assert_int_equal(wr_gguf_parse("sample", bytes.data, bytes.size, NULL, &from, &error), WEIR_OK);
+    const wr_gguf_value *alignment = wr_gguf_find(from, "general.alignment");
+    wr_gguf_writer *writer = begin(here);
+    wr_gguf_put_value(writer, alignment);
+    misused(here, writer, "key \"general.alignment\" belongs to the layout of its own file");
+    writer = begin(here);
+    for (int64_t i = 0; i < wr_gguf_value_count(from); i++)
+        if (wr_gguf_value_at(from, i) != alignment)
+            wr_gguf_put_value(writer, wr_gguf_value_at(from, i));
+    assert_int_equal(wr_gguf_writer_commit(writer, &error), WEIR_OK);
+    wr_gguf_writer_close(writer);
+    assert_int_equal(wr_gguf_open(here->path, NULL, &gguf, &error), WEIR_OK);
+    assert_int_equal(wr_gguf_value_count(gguf), wr_gguf_value_count(from) - 1);
+    for (int64_t i = 0; i < wr_gguf_value_count(gguf); i++) {
+        const wr_gguf_value *b = wr_gguf_value_at(gguf, i), *a = NULL;
+        for (int64_t k = 0; a == NULL || !wr_string_is(a->key, name_of(b)); k++)
+            a = wr_gguf_value_at(from, k);
+        assert_int_equal(a->type, b->type);
+        assert_int_equal(a->item_type, b->item_type);
+        assert_int_equal(a->count, b->count);
+        assert_int_equal(a->size, b->size);
+        assert_memory_equal(a->bytes, b->bytes, a->size);
+    }
+    wr_gguf_close(gguf);
+    wr_gguf_close(from);
+    wr_writer_release(&bytes);
+}
+
 static void tensors_misused(void **state) {
     const place *here = *state;
     static const int64_t one[] = {1, 1, 1, 1, 1};
@@ -403,6 +445,7 @@ static void memory_may_run_out_anywhere(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(what_goes_in_comes_out),
+        TEST(values_of_another_file),
         TEST(a_file_without_tensors),
         TEST(without_commit_nothing_is_left),
         TEST(what_stood_there_stays_until_commit),

@@ -94,6 +94,44 @@ static void test_tensors(void **state) {
                  "blk.0.ffn_up.weight: the tensor format I8", false);
 }
 
+static void keep_original(const char *path) {
+    FILE *file = fopen(path, "rb");
+    assert_non_null(file);
+    original_size = fread(original, 1, sizeof original, file);
+    fclose(file);
+    assert_true(original_size < sizeof original);
+}
+
+/* A string value lies behind its type and its length. */
+static void test_sinks_and_positions(void **state) {
+    (void)state;
+    const uint64_t three = 3;
+    random_model made;
+    weir_random_model shape = random_tiny();
+    shape.sink = "logit";
+    shape.positions = "alibi";
+    random_model_open(&made, &shape, NULL);
+    keep_original(made.path);
+    check_flawed(
+        "weir.attention.sink", 12, "magic", 5, WEIR_UNSUPPORTED,
+        "the key weir.attention.sink is \"magic\", which is not supported (supported: none, "
+        "zero, logit)",
+        true);
+    check_flawed(
+        "weir.attention.positions", 12, "ALIBI", 5, WEIR_UNSUPPORTED,
+        "the key weir.attention.positions is \"ALIBI\", which is not supported (supported: "
+        "rope, alibi)",
+        true);
+    check_flawed("blk.1.attn_sinks.weigh", 0, "x", 1, WEIR_DAMAGED,
+                 "blk.1.attn_sinks.weight is missing", false);
+    check_flawed("blk.1.attn_sinks.weight", 4, &three, 8, WEIR_DAMAGED,
+                 "blk.1.attn_sinks.weight: expected [2], the file has [3]", false);
+    random_model_close(&made);
+    keep_original(tiny.path);
+    check_flawed("general.architecture", 12, "weird", 5, WEIR_UNSUPPORTED, "supported: llama, weir",
+                 true);
+}
+
 /* A file that holds nothing but a vocabulary: it tokenises, and no stream comes of it. */
 static void test_vocabulary_only(void **state) {
     (void)state;
@@ -234,11 +272,7 @@ static int set_up(void **state) {
     (void)state;
     weir_random_model shape = random_tiny();
     random_model_open(&tiny, &shape, NULL);
-    FILE *file = fopen(tiny.path, "rb");
-    assert_non_null(file);
-    original_size = fread(original, 1, sizeof original, file);
-    fclose(file);
-    assert_true(original_size < sizeof original);
+    keep_original(tiny.path);
     return 0;
 }
 
@@ -249,9 +283,11 @@ static int tear_down(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_metadata), cmocka_unit_test(test_tensors),
-        cmocka_unit_test(test_vocabulary_only), cmocka_unit_test(test_shapes),
-        cmocka_unit_test(test_observer)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_metadata),
+                                       cmocka_unit_test(test_tensors),
+                                       cmocka_unit_test(test_sinks_and_positions),
+                                       cmocka_unit_test(test_vocabulary_only),
+                                       cmocka_unit_test(test_shapes),
+                                       cmocka_unit_test(test_observer)};
     return cmocka_run_group_tests_name("opening a model", tests, set_up, tear_down);
 }

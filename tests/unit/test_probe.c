@@ -114,7 +114,10 @@ static void check_row(const weir_probe *probe, const look *at, const retention *
         for (int64_t i = 0; i < dim; i++)
             given[i] += p * (double)row_of(&at->value, layer, j)[kv * dim + i];
     }
-    assert_true(fabs(sum - 1) < 1e-12);
+    double term = weir_probe_cell(probe, layer, head, t, WEIR_PROBE_SINK_TERM);
+    assert_int_equal(isnan(term), !probe->sink_term);
+    if (probe->sink_term) assert_true(term > 0 && term < 1);
+    assert_true(fabs(sum + (probe->sink_term ? term : 0) - 1) < 1e-12);
     for (int64_t i = 0; i < dim; i++) {
         double seen = (double)row_of(&at->attention, layer, t)[head * dim + i];
         if (fabs(given[i] - seen) > 2e-6 * (1 + fabs(seen)))
@@ -176,6 +179,67 @@ static void test_layer_window(void **state) {
     check_sample(stream_options(WEIR_SINK, 20, 10), &lists[2], MOST);
     random_model_close(&model);
     model = whole;
+}
+
+/* The mean over the queries of each cell of the sink term is what is told of it. */
+static void check_term(int64_t from) {
+    weir_stream_options options = stream_options(WEIR_SINK, 4, 20);
+    weir_probe_options wanted = {.length = 50, .from = from, .maps = true};
+    weir_probe *probe = probe_make(&options, &wanted);
+    double sums[LAYERS][4] = {{0}}, all = 0, least = 1;
+    int above = 0;
+    add(probe, 0, 50);
+    for (int layer = 0; layer < LAYERS; layer++)
+        for (int head = 0; head < 4; head++) {
+            for (int64_t t = from; t < 50; t++)
+                sums[layer][head] += weir_probe_cell(probe, layer, head, t, WEIR_PROBE_SINK_TERM) /
+                                     (double)(50 - from);
+            double told = weir_probe_sink_term(probe, layer, head);
+            assert_true(fabs(told - sums[layer][head]) < 1e-12);
+            all += told / (LAYERS * 4);
+            least = fmin(least, told);
+        }
+    for (int head = 0; head < 4; head++) above += sums[0][head] > least + 1e-9;
+    assert_true(fabs(weir_probe_sink_term(probe, -1, -1) - all) < 1e-12);
+    assert_true(weir_probe_sink_term_rate(probe, 0, least + 1e-9) == above / 4.0);
+    assert_true(weir_probe_sink_term_rate(probe, -1, least + 1e-9) == 7 / 8.0);
+    assert_true(weir_probe_sink_term_rate(probe, -1, 0) == 1);
+    weir_probe_destroy(probe);
+}
+
+/* Sinks inside the softmax take their part of every row, and biases are part of the scores. */
+static void test_sink_terms(void **state) {
+    (void)state;
+    random_model whole = model;
+    static const struct {
+        const char *sink, *positions;
+        int64_t layer_window;
+    } kinds[] = {
+        {"zero", "rope", 0}, {"logit", "rope", 0}, {"none", "alibi", 14}, {"logit", "alibi", 0}};
+    for (size_t k = 0; k < sizeof kinds / sizeof kinds[0]; k++) {
+        weir_random_model shape = weir_random_model_default();
+        shape.sink = kinds[k].sink;
+        shape.positions = kinds[k].positions;
+        shape.layer_window = kinds[k].layer_window;
+        random_model_open(&model, &shape, NULL);
+        for (size_t i = 0; i < sizeof kept / sizeof kept[0]; i++) {
+            retention keeps = kept[i];
+            keeps.layer_window = kinds[k].layer_window;
+            check_sample(options_for(i), &keeps, MOST);
+        }
+        if (strcmp(kinds[k].sink, "none") != 0) {
+            check_term(0);
+            check_term(30);
+        }
+        random_model_close(&model);
+    }
+    model = whole;
+    weir_stream_options options = stream_options(WEIR_SINK, 4, 20);
+    weir_probe *probe = probe_make(&options, &(weir_probe_options){.length = 20, .maps = true});
+    add(probe, 0, 20);
+    assert_true(isnan(weir_probe_sink_term(probe, -1, -1)));
+    assert_true(isnan(weir_probe_sink_term_rate(probe, 0, 0.3)));
+    weir_probe_destroy(probe);
 }
 
 /* --- Columns and kinds ------------------------------------------------------------------------ */
@@ -546,6 +610,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_probabilities_times_values),
         cmocka_unit_test(test_layer_window),
+        cmocka_unit_test(test_sink_terms),
         cmocka_unit_test(test_positions),
         cmocka_unit_test(test_scores),
         cmocka_unit_test(test_selection),

@@ -162,12 +162,16 @@ static void test_sink_token(void **state) {
     (void)state;
     random_model marked;
     weir_random_model shape = random_tiny();
+    shape.sink = "token";
     random_model_open(&marked, &shape, NULL);
-    /* What the metadata says is a figure of `info`: the rest follows from there. */
-    ((weir_model_info *)(uintptr_t)weir_model_get_info(marked.model))->sink_token = true;
+    assert_true(weir_model_get_info(marked.model)->sink_token);
     check_plan(marked.model, weir_stream_options_default(), 1, 255);
     weir_stream_options more = {SINK, .sinks = 2};
     check_plan(marked.model, more, 2, 254);
+    random_model_close(&marked);
+    shape.sink = "logit"; /* a sink in the softmax is no token: the paper's four stay */
+    random_model_open(&marked, &shape, NULL);
+    check_plan(marked.model, weir_stream_options_default(), 4, 252);
     random_model_close(&marked);
 }
 

@@ -84,6 +84,19 @@ INLINE sums i_all(const void *number) {
     const int32x4_t all = all_of(number);
     return (sums){all, all, all, all};
 }
+INLINE sums i_load(const void *p) {
+    const int32_t *from = p;
+    return (sums){vld1q_s32(from), vld1q_s32(from + 4), vld1q_s32(from + 8), vld1q_s32(from + 12)};
+}
+INLINE void i_keep(void *p, sums x) {
+    int32_t *to = p;
+    vst1q_s32(to, x.a);
+    vst1q_s32(to + 4, x.b);
+    vst1q_s32(to + 8, x.c);
+    vst1q_s32(to + 12, x.d);
+}
+INLINE sums i_add(sums x, sums y) { return QUARTERS_2(sums, vaddq_s32, x, y); }
+INLINE sums i_mul(sums x, sums y) { return QUARTERS_2(sums, vmulq_s32, x, y); }
 INLINE sums i_shift(sums x, int n) { return QUARTERS_ALL(sums, vshlq_s32, x, vdupq_n_s32(-n)); }
 
 INLINE floats f_zero(void) {
@@ -139,18 +152,16 @@ INLINE widened widen_bytes(uint8x16_t bytes) {
     return (widened){vmovl_u16(vget_low_u16(low)), vmovl_u16(vget_high_u16(low)),
                      vmovl_u16(vget_low_u16(high)), vmovl_u16(vget_high_u16(high))};
 }
-INLINE floats f_bytes(const void *p, int shift, int mask) {
+INLINE sums i_bytes(const void *p, int shift, int mask) {
     uint8x16_t bytes = vshlq_u8(vld1q_u8(p), vdupq_n_s8((int8_t)-shift));
     const widened wide = widen_bytes(vandq_u8(bytes, vdupq_n_u8((uint8_t)mask)));
-    return QUARTERS(floats, vcvtq_f32_u32, wide);
+    return QUARTERS(sums, vreinterpretq_s32_u32, wide);
 }
-INLINE floats f_signed_bytes(const void *p) {
+INLINE sums i_signed_bytes(const void *p) {
     const int8x16_t bytes = vld1q_s8(p);
     const int16x8_t low = vmovl_s8(vget_low_s8(bytes)), high = vmovl_s8(vget_high_s8(bytes));
-    return (floats){vcvtq_f32_s32(vmovl_s16(vget_low_s16(low))),
-                    vcvtq_f32_s32(vmovl_s16(vget_high_s16(low))),
-                    vcvtq_f32_s32(vmovl_s16(vget_low_s16(high))),
-                    vcvtq_f32_s32(vmovl_s16(vget_high_s16(high)))};
+    return (sums){vmovl_s16(vget_low_s16(low)), vmovl_s16(vget_high_s16(low)),
+                  vmovl_s16(vget_low_s16(high)), vmovl_s16(vget_high_s16(high))};
 }
 /* 2^(e - 128): mxfp4_scale */
 INLINE float32x4_t power_of(uint32x4_t e) {

@@ -10,6 +10,7 @@
 #define TILE_INPUTS 2
 #define DIRECT_INPUTS 2
 #define DIRECT_BATCH 2
+#define SIDE_BY_SIDE(KIND) 1
 #define EACH_DIRECT(X, K, n, p) X(K, n, p, 1) X(K, n, p, 2)
 #define EACH_UNPACKED EACH_DIRECT
 

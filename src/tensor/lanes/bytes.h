@@ -40,11 +40,14 @@ static inline const uint8_t *wr_product_behind(const wr_product *job, const wr_p
     return (const uint8_t *)job->w->panels + (size_t)(first + count) * m->bytes;
 }
 
-void wr_avx2_prepare_bytes(const float *x, int64_t columns, void *out);
+/* Bytes or blocks. */
+void wr_avx2_prepare_bytes(wr_input input, const float *x, int64_t columns, void *out);
 
 void wr_avx2_bytes_product(const wr_product *job);
 void wr_avx512_bytes_product(const wr_product *job);
 void wr_vnni_bytes_product(const wr_product *job);
 void wr_amx_bytes_product(const wr_product *job);
+/* Of formats with blocks of 256 columns; false: left to others, as it is not worth while. */
+bool wr_amx_blocks_product(const wr_product *job);
 
 #endif

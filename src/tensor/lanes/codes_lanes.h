@@ -16,14 +16,18 @@
 #include "tensor/decode_blocks.h"
 #include "tensor/kernels.h"
 
-/* Beside the formats, what unpack() makes of them: a byte a code, scales as floats. The offset is
- * UNPACKED_OFFSET (which the including file defines) but for those with minima, and WIDE. */
+/* Beside the formats, what unpack() makes of them: a byte a code, scales as floats, but in the
+ * blocks of 256 columns as numbers of 32 bits. The offset is UNPACKED_OFFSET (which the including
+ * file defines) but for those with minima, and WIDE. */
 enum {
     UNPACKED_32 = 1000, /* runs of 32 columns: s */
     UNPACKED_32_WIDE,   /* the same with codes of 8 bits: offset 128 */
     UNPACKED_32_MINIMA, /* s, m: offset 0 */
-    UNPACKED_16,        /* runs of 16 columns: s, s */
-    UNPACKED_16_MINIMA, /* s, m, s, m: offset 0 */
+    BLOCKS_32,          /* blocks of 256 columns, runs of 32: d, eight s */
+    BLOCKS_32_WIDE,     /* the same with codes of 8 bits: offset 128 */
+    BLOCKS_32_MINIMA,   /* d, dmin, eight s, eight m (these as floats): offset 0 */
+    BLOCKS_16,          /* runs of 16: d, sixteen s */
+    BLOCKS_16_MINIMA,   /* d, dmin, sixteen s, sixteen m: offset 0 */
 };
 
 /* What codes of four bits are worth, plus the offset that makes it unsigned. */
@@ -75,10 +79,16 @@ INLINE kind_info info_of(int kind) {
         return (kind_info){32, 1, 32, 128, false, true, 512, 64};
     case UNPACKED_32_MINIMA:
         return (kind_info){32, 1, 32, 0, true, false, 512, 128};
-    case UNPACKED_16:
-        return (kind_info){32, 1, 16, UNPACKED_OFFSET, false, false, 512, 128};
-    default: /* UNPACKED_16_MINIMA */
-        return (kind_info){32, 1, 16, 0, true, false, 512, 256};
+    case BLOCKS_32:
+        return (kind_info){256, 8, 32, UNPACKED_OFFSET, false, false, 4096, 64 * 9};
+    case BLOCKS_32_WIDE:
+        return (kind_info){256, 8, 32, 128, false, true, 4096, 64 * 9};
+    case BLOCKS_32_MINIMA:
+        return (kind_info){256, 8, 32, 0, true, false, 4096, 64 * 18};
+    case BLOCKS_16:
+        return (kind_info){256, 8, 16, UNPACKED_OFFSET, false, false, 4096, 64 * 17};
+    default: /* BLOCKS_16_MINIMA */
+        return (kind_info){256, 8, 16, 0, true, false, 4096, 64 * 34};
     }
 }
 
@@ -117,6 +127,12 @@ INLINE codes codes_of_q6_k(const uint8_t *block, int64_t part, int piece, int i)
 /* Columns 4i ... 4i + 3 of a piece. */
 INLINE codes codes_of(int kind, const uint8_t *block, int64_t part, int piece, int i) {
     switch (kind) {
+    case BLOCKS_32:
+    case BLOCKS_32_WIDE:
+    case BLOCKS_32_MINIMA:
+    case BLOCKS_16:
+    case BLOCKS_16_MINIMA:
+        return vector_of(block + 512 * part, i);
     case WR_Q4_0:
     case WR_Q4_1:
         return nibbles_of(block, i);
@@ -146,25 +162,13 @@ INLINE codes codes_of(int kind, const uint8_t *block, int64_t part, int piece, i
 
 /* ---- scales ---------------------------------------------------------------------------------- */
 
-/* What a run's sum is multiplied with, and what the sum of its inputs is, sign included. */
+/* Of a block of 32 columns: what the sum is multiplied with, and what the sum of its inputs is. Of
+ * one of 256: the factors of its runs' scales and minima, the sign included. */
 typedef struct scales {
     floats s, m;
 } scales;
 
-INLINE scales scales_of_k(const uint8_t *block, int64_t run) {
-    const floats d = f_halves(block + 256), dmin = f_halves(block + 288);
-    return (scales){f_mul(d, f_bytes(block + 16 * run, 0, 255)),
-                    f_negative(f_mul(dmin, f_bytes(block + 16 * (8 + run), 0, 255)))};
-}
-
-INLINE scales scales_of_q2_k(const uint8_t *block, int64_t run) {
-    const floats d = f_halves(block + 256), dmin = f_halves(block + 288);
-    return (scales){f_mul(d, f_bytes(block + 16 * run, 0, 15)),
-                    f_negative(f_mul(dmin, f_bytes(block + 16 * run, 4, 15)))};
-}
-
-/* Of the run-th run of a block. */
-INLINE scales scales_of(int kind, const uint8_t *block, int64_t run) {
+INLINE scales scales_of(int kind, const uint8_t *block) {
     const floats none = f_zero();
     switch (kind) {
     case WR_Q8_0:
@@ -178,20 +182,55 @@ INLINE scales scales_of(int kind, const uint8_t *block, int64_t run) {
     case WR_MXFP4:
         return (scales){f_powers(block), none};
     case WR_Q2_K:
-        return scales_of_q2_k(block, run);
     case WR_Q4_K:
     case WR_Q5_K:
-        return scales_of_k(block, run);
+        return (scales){f_halves(block + 256), f_negative(f_halves(block + 288))};
     case WR_Q3_K:
     case WR_Q6_K:
-        return (scales){f_mul(f_halves(block + 256), f_signed_bytes(block + 16 * run)), none};
+        return (scales){f_halves(block + 256), none};
     case WR_IQ4_XS:
-        return (scales){f_mul(f_halves(block + 128), f_signed_bytes(block + 16 * run)), none};
+        return (scales){f_halves(block + 128), none};
     case UNPACKED_32_MINIMA:
-    case UNPACKED_16_MINIMA:
-        return (scales){f_load(block + 128 * run), f_load(block + 128 * run + 64)};
+    case BLOCKS_32_MINIMA:
+    case BLOCKS_16_MINIMA:
+        return (scales){f_load(block), f_load(block + 64)};
     default:
-        return (scales){f_load(block + 64 * run), none};
+        return (scales){f_load(block), none};
+    }
+}
+
+/* The scale of the run-th run of 256 columns. */
+INLINE sums run_scale_of(int kind, const uint8_t *block, int64_t run) {
+    switch (kind) {
+    case WR_Q2_K:
+        return i_bytes(block + 16 * run, 0, 15);
+    case WR_Q4_K:
+    case WR_Q5_K:
+        return i_bytes(block + 16 * run, 0, 255);
+    case WR_Q3_K:
+    case WR_Q6_K:
+    case WR_IQ4_XS:
+        return i_signed_bytes(block + 16 * run);
+    case BLOCKS_32_MINIMA:
+    case BLOCKS_16_MINIMA:
+        return i_load(block + 128 + 64 * run);
+    default:
+        return i_load(block + 64 + 64 * run);
+    }
+}
+
+/* Its minimum. */
+INLINE floats run_minimum_of(int kind, const uint8_t *block, int64_t run) {
+    switch (kind) {
+    case WR_Q2_K:
+        return f_of_sums(i_bytes(block + 16 * run, 4, 15));
+    case WR_Q4_K:
+    case WR_Q5_K:
+        return f_of_sums(i_bytes(block + 16 * (8 + run), 0, 255));
+    case BLOCKS_32_MINIMA:
+        return f_load(block + 128 + 64 * (8 + run));
+    default: /* BLOCKS_16_MINIMA */
+        return f_load(block + 128 + 64 * (16 + run));
     }
 }
 
@@ -200,48 +239,50 @@ INLINE scales scales_of(int kind, const uint8_t *block, int64_t run) {
 /* The kind that a format is unpacked to. */
 INLINE int unpacked_kind(int kind) {
     const kind_info info = info_of(kind);
-    if (info.run == 16) return info.minima ? UNPACKED_16_MINIMA : UNPACKED_16;
-    if (info.minima) return UNPACKED_32_MINIMA;
-    return info.wide && SIGNED_WIDE ? UNPACKED_32_WIDE : UNPACKED_32;
+    const bool wide = info.wide && SIGNED_WIDE;
+    if (info.columns == 32)
+        return info.minima ? UNPACKED_32_MINIMA : wide ? UNPACKED_32_WIDE : UNPACKED_32;
+    if (info.run == 16) return info.minima ? BLOCKS_16_MINIMA : BLOCKS_16;
+    return info.minima ? BLOCKS_32_MINIMA : wide ? BLOCKS_32_WIDE : BLOCKS_32;
 }
 
-/* Where pieces come from, and where they are stored one after another. */
-typedef struct unpacking {
-    const uint8_t *codes_at, *scales_at;
-    uint8_t *codes_to, *scales_to;
-} unpacking;
-
-INLINE void unpack_piece(int kind, unpacking *u, int64_t part, int piece) {
-    const kind_info from = info_of(kind), to = info_of(unpacked_kind(kind));
-    const int runs = 32 / from.run, pieces = from.columns / 32 / from.parts;
-    UNROLLED for (int i = 0; i < 8; i++) {
-        codes c = codes_of(kind, u->codes_at, part, piece, i);
-        if (to.offset != from.offset) c = c_add(c, to.offset - from.offset);
-        c_store(u->codes_to + 64 * i, c);
+INLINE void unpack_scales(int kind, const uint8_t *from, uint8_t *to) {
+    const kind_info info = info_of(kind);
+    const int runs = info.columns / info.run;
+    const scales s = scales_of(kind, from);
+    f_keep(to, s.s);
+    to += 64;
+    if (info.minima) {
+        f_keep(to, s.m);
+        to += 64;
     }
-    for (int run = 0; run < runs; run++) {
-        const scales s = scales_of(kind, u->scales_at, (part * pieces + piece) * runs + run);
-        const int step = to.scales / runs;
-        f_keep(u->scales_to + run * step, s.s);
-        if (from.minima) f_keep(u->scales_to + run * step + 64, s.m);
-    }
-    u->codes_to += to.codes;
-    u->scales_to += to.scales;
+    if (info.columns == 32) return;
+    for (int run = 0; run < runs; run++) i_keep(to + 64 * run, run_scale_of(kind, from, run));
+    for (int run = 0; run < runs && info.minima; run++)
+        f_keep(to + 64 * (runs + run), run_minimum_of(kind, from, run));
 }
 
 /* A panel's `blocks` blocks; `to` has the codes first, then the scales, as a panel has. */
 INLINE void unpack(int kind, const uint8_t *codes_at, const uint8_t *scales_at, int64_t blocks,
                    uint8_t *to) {
-    const kind_info info = info_of(kind);
-    const int pieces = info.columns / 32 / info.parts;
-    unpacking u = {codes_at, scales_at, to, to + blocks * info.columns * WR_PANEL_ROWS};
-    for (int64_t i = 0; i < blocks; i++) {
-        for (int64_t part = 0; part < info.parts; part++) {
-            UNROLLED for (int piece = 0; piece < pieces; piece++)
-                unpack_piece(kind, &u, part, piece);
+    const kind_info from = info_of(kind), info = info_of(unpacked_kind(kind));
+    const int pieces = from.columns / 32 / from.parts;
+    uint8_t *scales_to = to + blocks * info.codes;
+    for (int64_t block = 0; block < blocks; block++) {
+        for (int64_t part = 0; part < from.parts; part++) {
+            UNROLLED for (int piece = 0; piece < pieces; piece++) {
+                UNROLLED for (int i = 0; i < 8; i++) {
+                    codes c = codes_of(kind, codes_at, part, piece, i);
+                    if (info.offset != from.offset) c = c_add(c, info.offset - from.offset);
+                    c_store(to + 64 * i, c);
+                }
+                to += 512;
+            }
         }
-        u.codes_at += info.codes;
-        u.scales_at += info.scales;
+        unpack_scales(kind, scales_at, scales_to);
+        scales_to += info.scales;
+        codes_at += from.codes;
+        scales_at += from.scales;
     }
 }
 
@@ -261,11 +302,13 @@ INLINE void unpack(int kind, const uint8_t *codes_at, const uint8_t *scales_at, 
     X(Q6_K)                                                                                        \
     X(IQ4_XS)
 
+#ifndef NOT_UNPACKED
 #define UNPACK(NAME)                                                                               \
     static void unpack_##NAME(const uint8_t *c, const uint8_t *s, int64_t blocks, uint8_t *to) {   \
         unpack(WR_##NAME, c, s, blocks, to);                                                       \
     }
 WR_BYTES_FORMATS(UNPACK)
 #undef UNPACK
+#endif
 
 #endif

@@ -1,14 +1,14 @@
 /*
  * Products of quantised weights in tiles. A template over bytes_simd_*.h and c_dot().
  *
- * A tile is 1 or 2 panels (16 rows each) by a few inputs; its sums stay in registers for the whole
- * length of the rows. Small batches read the packed codes directly; for large ones a group of
- * panels is unpacked first, small enough to stay in the second-level cache, and all inputs pass by
- * it. Either way every sum has the order of kernels.h.
+ * A tile is a few panels (16 rows each) by a few inputs; its sums stay in registers for the whole
+ * length of the rows. Small batches read the packed codes directly, one input from several panels
+ * side by side; for large batches a group of panels is unpacked first, small enough to stay in the
+ * second-level cache, and all inputs pass by it. Either way every sum has the order of kernels.h.
  *
  * The including file defines UNPACKED_OFFSET (codes_lanes.h), SIGNED_WIDE (1: c_dot takes codes of
  * 8 bits as u - 128, so that sums start from 0), TILE_PANELS, TILE_INPUTS, DIRECT_INPUTS
- * (of a tile), DIRECT_BATCH and
+ * (of a tile), DIRECT_BATCH, SIDE_BY_SIDE (panels for one input: 1, 2, 4 or 8) and
  *
  *     sums c_dot(sums sum, codes w, words x, bool wide)      sum of each row += 4 products
  */
@@ -18,9 +18,11 @@
 #include "tensor/lanes/codes_lanes.h"
 
 enum {
-    AHEAD = 4096,             /* bytes between what is multiplied and what is asked for */
+    AHEAD = 512,              /* bytes between what is multiplied and what is asked for */
+    AHEAD_ALONE = 4096,       /* the same for one panel */
     GROUP_BYTES = 384 * 1024, /* of unpacked panels */
-    MOST_INPUTS = 8
+    MOST_INPUTS = 8,
+    MOST_PANELS = 8
 };
 
 /* Panels (the first; the next lies `step` bytes behind) by inputs. */
@@ -36,17 +38,22 @@ typedef struct tile {
     wr_ahead ahead;
 } tile;
 
-/* Where a run's numbers lie behind the start of an input. */
+/* Where the numbers of a run, or of a block of 256 columns, lie behind the start of an input. */
 typedef struct run_places {
-    int64_t q, a, sum, start;
+    int64_t q, a, totals, start;
 } run_places;
 
-INLINE run_places places_of(int64_t columns, int64_t column, int run) {
-    const int64_t runs = columns / 32;
-    run_places at = {column, columns + column / 32 * 4, 0, 0};
-    at.sum = columns + 4 * (run == 32 ? runs + column / 32 : 3 * runs + column / 16);
-    at.start = columns + 4 * (run == 32 ? 2 * runs + column / 32 : 5 * runs + column / 16);
-    return at;
+INLINE run_places places_of(kind_info info, int64_t columns, int64_t column) {
+    const int64_t run = column / 32, runs = columns / 32;
+    if (info.columns == 32)
+        return (run_places){column, columns + 4 * run, columns + 4 * (runs + run),
+                            columns + 4 * (2 * runs + run)};
+    const int64_t numbers = columns + columns / 4, totals = numbers + columns / 256 * 4;
+    if (info.run == 32)
+        return (run_places){column, numbers + column / 256 * 4, totals + 4 * run,
+                            totals + 4 * (3 * runs + run)};
+    return (run_places){column, numbers + column / 256 * 4, totals + 4 * (runs + column / 16),
+                        totals + 4 * (4 * runs + column / 16)};
 }
 
 /* What the sums of a run start from. */
@@ -63,18 +70,17 @@ typedef struct place {
     int64_t part, column;
 } place;
 
-/* acc += run `half` of a piece. */
-INLINE void add_run(int kind, const tile *t, int panels, int inputs, const uint8_t *const x[],
-                    place from, int piece, int half, floats acc[TILE_PANELS][MOST_INPUTS]) {
+/* The sums of run `half` of a piece. */
+INLINE void dot_run(int kind, const tile *t, int panels, int inputs, const uint8_t *const x[],
+                    place from, int piece, int half, sums dot[MOST_PANELS][MOST_INPUTS]) {
     const kind_info info = info_of(kind);
-    const int runs = 32 / info.run, count = info.run / 4, pieces = info.columns / 32 / info.parts;
-    const run_places at = places_of(t->columns, from.column + piece * 32 + half * 16, info.run);
-    sums dot[TILE_PANELS][MOST_INPUTS];
+    const int count = info.run / 4;
+    const run_places at = places_of(info, t->columns, from.column + piece * 32 + half * 16);
     UNROLLED for (int b = 0; b < inputs; b++) {
         UNROLLED for (int p = 0; p < panels; p++) dot[p][b] = start_of(info, x[b] + at.start);
     }
     UNROLLED for (int i = 0; i < count; i++) {
-        codes w[TILE_PANELS];
+        codes w[MOST_PANELS];
         UNROLLED for (int p = 0; p < panels; p++) {
             const uint8_t *codes_at = from.codes_at + (size_t)p * t->step;
             w[p] = codes_of(kind, codes_at, from.part, piece, half * count + i);
@@ -85,49 +91,145 @@ INLINE void add_run(int kind, const tile *t, int panels, int inputs, const uint8
                 c_dot(dot[p][b], w[p], q, info.wide);
         }
     }
+}
+
+/* acc += a block of 32 columns. */
+INLINE void add_run(int kind, const tile *t, int panels, int inputs, const uint8_t *const x[],
+                    place from, floats acc[MOST_PANELS][MOST_INPUTS]) {
+    const kind_info info = info_of(kind);
+    const run_places at = places_of(info, t->columns, from.column);
+    sums dot[MOST_PANELS][MOST_INPUTS];
+    dot_run(kind, t, panels, inputs, x, from, 0, 0, dot);
     UNROLLED for (int p = 0; p < panels; p++) {
-        const scales s = scales_of(kind, from.scales_at + (size_t)p * t->step,
-                                   (from.part * pieces + piece) * runs + half);
+        const scales s = scales_of(kind, from.scales_at + (size_t)p * t->step);
         UNROLLED for (int b = 0; b < inputs; b++) {
             const floats scale = f_mul(s.s, f_all(x[b] + at.a));
             acc[p][b] = f_fma(f_of_sums(dot[p][b]), scale, acc[p][b]);
-            if (info.minima) acc[p][b] = f_fma(f_all(x[b] + at.sum), s.m, acc[p][b]);
+            if (info.minima) acc[p][b] = f_fma(f_all(x[b] + at.totals), s.m, acc[p][b]);
         }
     }
 }
 
-/* Ask for what comes AHEAD bytes later: the panel's own, then its scales, then the next panel. */
-INLINE void ask_ahead(const uint8_t *from, int bytes) {
-    UNROLLED for (int i = 0; i < bytes; i += 64)
-        prefetch((const void *)((uintptr_t)from + AHEAD + (uintptr_t)i));
+/* total += a piece of a block of 256 columns. */
+INLINE void add_piece(int kind, const tile *t, int panels, int inputs, const uint8_t *const x[],
+                      place from, int piece, sums total[MOST_PANELS][MOST_INPUTS]) {
+    const kind_info info = info_of(kind);
+    const int runs = 32 / info.run, pieces = info.columns / 32 / info.parts;
+    UNROLLED for (int half = 0; half < runs; half++) {
+        sums dot[MOST_PANELS][MOST_INPUTS];
+        dot_run(kind, t, panels, inputs, x, from, piece, half, dot);
+        UNROLLED for (int p = 0; p < panels; p++) {
+            const sums s = run_scale_of(kind, from.scales_at + (size_t)p * t->step,
+                                        (from.part * pieces + piece) * runs + half);
+            UNROLLED for (int b = 0; b < inputs; b++) total[p][b] =
+                i_add(total[p][b], i_mul(dot[p][b], s));
+        }
+    }
 }
 
-/* `alone`: a panel from memory, not one of a group; unless the tile says what to ask for, it asks
- * for what is next. */
-INLINE void multiply_tile(int kind, const tile *t, int panels, int inputs, bool alone) {
+/* value += the minima of a block of 256 columns: whole numbers below 2^24, so floats are exact. */
+INLINE void add_minima(int kind, const tile *t, int panels, int inputs, const uint8_t *const x[],
+                       place from, floats value[MOST_PANELS][MOST_INPUTS]) {
     const kind_info info = info_of(kind);
-    const int pieces = info.columns / 32 / info.parts, runs = 32 / info.run;
-    const int bytes = info.codes / info.parts;
+    const run_places at = places_of(info, t->columns, from.column);
+    floats minima[MOST_PANELS][MOST_INPUTS];
+    UNROLLED for (int p = 0; p < panels; p++) {
+        UNROLLED for (int b = 0; b < inputs; b++) minima[p][b] = f_zero();
+    }
+    for (int64_t run = 0; run < 256 / info.run; run++) {
+        UNROLLED for (int p = 0; p < panels; p++) {
+            const floats m = run_minimum_of(kind, from.scales_at + (size_t)p * t->step, run);
+            UNROLLED for (int b = 0; b < inputs; b++) minima[p][b] =
+                f_fma(f_all(x[b] + at.totals + 4 * run), m, minima[p][b]);
+        }
+    }
+    UNROLLED for (int p = 0; p < panels; p++) {
+        const floats m = scales_of(kind, from.scales_at + (size_t)p * t->step).m;
+        UNROLLED for (int b = 0; b < inputs; b++) value[p][b] = f_fma(m, minima[p][b], value[p][b]);
+    }
+}
+
+/* acc += the total of a block of 256 columns, and its minima. */
+INLINE void add_total(int kind, const tile *t, int panels, int inputs, const uint8_t *const x[],
+                      place from, sums total[MOST_PANELS][MOST_INPUTS],
+                      floats acc[MOST_PANELS][MOST_INPUTS]) {
+    const kind_info info = info_of(kind);
+    const run_places at = places_of(info, t->columns, from.column);
+    floats value[MOST_PANELS][MOST_INPUTS];
+    UNROLLED for (int p = 0; p < panels; p++) {
+        const floats d = scales_of(kind, from.scales_at + (size_t)p * t->step).s;
+        UNROLLED for (int b = 0; b < inputs; b++) {
+            value[p][b] = f_mul(d, f_of_sums(total[p][b]));
+            total[p][b] = i_zero();
+        }
+    }
+    if (info.minima) add_minima(kind, t, panels, inputs, x, from, value);
+    UNROLLED for (int p = 0; p < panels; p++) {
+        UNROLLED for (int b = 0; b < inputs; b++) acc[p][b] =
+            f_fma(value[p][b], f_all(x[b] + at.a), acc[p][b]);
+    }
+}
+
+/* Codes or scales of a tile's panels that are read from memory, and asked for while they are
+ * multiplied. */
+typedef struct coming {
+    const uint8_t *turn; /* of the first panel: from here on, what is ahead is in the next tile */
+    uintptr_t near, far; /* bytes to what is ahead, before and from `turn` on */
+} coming;
+
+/* `bytes` of them begin at `at`. */
+INLINE coming coming_of(const uint8_t *at, size_t bytes, const tile *t, int panels) {
+    const uintptr_t ahead = panels > 1 ? AHEAD : AHEAD_ALONE;
+    const uintptr_t turn = bytes > ahead ? bytes - ahead : 0;
+    return (coming){at + turn, ahead, ahead + (size_t)panels * t->step - bytes};
+}
+
+/* Ask for the lines that come after the `bytes` at `at` in each panel. */
+INLINE void ask(const coming *c, const uint8_t *at, int bytes, const tile *t, int panels) {
+    const uintptr_t to = (uintptr_t)at + (at < c->turn ? c->near : c->far);
+    UNROLLED for (int p = 0; p < panels; p++) {
+        UNROLLED for (int i = 0; i < bytes; i += 64)
+            __builtin_prefetch((const void *)(to + (size_t)p * t->step + (size_t)i), 0, 2);
+    }
+}
+
+/* `direct`: panels from memory, not of a group; unless the tile says what to ask for, it asks for
+ * what is next. */
+INLINE void multiply_tile(int kind, const tile *t, int panels, int inputs, bool direct) {
+    const kind_info info = info_of(kind);
+    const int pieces = info.columns / 32 / info.parts;
+    const int bytes = info.codes / info.parts / pieces;
+    const size_t blocks = (size_t)(t->columns / info.columns);
+    const coming next_codes = coming_of(t->codes_at, blocks * (size_t)info.codes, t, panels);
+    const coming next_scales = coming_of(t->scales_at, blocks * (size_t)info.scales, t, panels);
     const uint8_t *x[MOST_INPUTS];
     place at = {t->codes_at, t->scales_at, 0, 0};
     wr_ahead ahead = t->ahead;
-    const bool next = alone && ahead.lines == 0;
-    floats acc[TILE_PANELS][MOST_INPUTS];
+    const bool next = direct && ahead.lines == 0;
+    floats acc[MOST_PANELS][MOST_INPUTS];
+    sums total[MOST_PANELS][MOST_INPUTS];
     UNROLLED for (int b = 0; b < inputs; b++) {
         x[b] = t->x + (size_t)b * t->x_stride;
-        UNROLLED for (int p = 0; p < panels; p++) acc[p][b] = f_zero();
+        UNROLLED for (int p = 0; p < panels; p++) {
+            acc[p][b] = f_zero();
+            total[p][b] = i_zero();
+        }
     }
-    while (at.column < t->columns) {
-        for (at.part = 0; at.part < info.parts; at.part++) {
-            if (next) ask_ahead(at.codes_at + at.part * bytes, bytes);
+    for (; at.column < t->columns; at.column += info.columns) {
+        place part = at;
+        for (; part.part < info.parts; part.part++, part.column += 32 * pieces) {
             UNROLLED for (int piece = 0; piece < pieces; piece++) {
-                UNROLLED for (int half = 0; half < runs; half++)
-                    add_run(kind, t, panels, inputs, x, at, piece, half, acc);
+                const uint8_t *here = at.codes_at + (part.part * pieces + piece) * bytes;
+                if (next) ask(&next_codes, here, bytes, t, panels);
+                if (info.columns == 32)
+                    add_run(kind, t, panels, inputs, x, part, acc);
+                else
+                    add_piece(kind, t, panels, inputs, x, part, piece, total);
             }
-            at.column += 32 * pieces;
             wr_ahead_step(&ahead);
         }
-        if (next) ask_ahead(at.scales_at, info.scales);
+        if (info.columns == 256) add_total(kind, t, panels, inputs, x, at, total, acc);
+        if (next) ask(&next_scales, at.scales_at, info.scales, t, panels);
         at.codes_at += info.codes;
         at.scales_at += info.scales;
     }
@@ -151,7 +253,11 @@ typedef void (*tile_function)(const tile *t);
     static void tile_##name##_##panels##_##inputs(const tile *t) {                                 \
         multiply_tile(KIND, t, panels, inputs, true);                                              \
     }
-#define DIRECT_TILES(NAME) EACH_DIRECT(DIRECT_TILE, WR_##NAME, NAME, 1)
+#define DIRECT_TILES(NAME)                                                                         \
+    EACH_DIRECT(DIRECT_TILE, WR_##NAME, NAME, 1)                                                   \
+    static void side_by_side_##NAME(const tile *t) {                                               \
+        multiply_tile(WR_##NAME, t, SIDE_BY_SIDE(WR_##NAME), 1, true);                             \
+    }
 WR_BYTES_FORMATS(DIRECT_TILES)
 #undef DIRECT_TILES
 
@@ -164,23 +270,29 @@ WR_BYTES_FORMATS(DIRECT_TILES)
 #define TILE_NAME(KIND, name, panels, inputs) tile_##name##_##panels##_##inputs,
 UNPACKED_TILES(UNPACKED_32)
 UNPACKED_TILES(UNPACKED_32_MINIMA)
-UNPACKED_TILES(UNPACKED_16)
-UNPACKED_TILES(UNPACKED_16_MINIMA)
+UNPACKED_TILES(BLOCKS_32)
+UNPACKED_TILES(BLOCKS_32_MINIMA)
+UNPACKED_TILES(BLOCKS_16)
+UNPACKED_TILES(BLOCKS_16_MINIMA)
 UNPACKED_TILES(WR_Q8_0) /* bytes as they are */
 #if !SIGNED_WIDE
 #define tiles_UNPACKED_32_WIDE tiles_UNPACKED_32
+#define tiles_BLOCKS_32_WIDE tiles_BLOCKS_32
 #else
 UNPACKED_TILES(UNPACKED_32_WIDE)
+UNPACKED_TILES(BLOCKS_32_WIDE)
 #endif
 #undef UNPACKED_TILES
 
 /* What a format's products are made of. */
 typedef struct format_tiles {
     const tile_function *direct; /* for 1, 2, 4 ... inputs */
+    tile_function side_by_side;  /* one input, several panels */
+    int panels;                  /* how many those are */
     /* NULL: a format whose packed codes are bytes as they are */
     void (*unpack)(const uint8_t *codes_at, const uint8_t *scales_at, int64_t blocks, uint8_t *to);
     const tile_function (*unpacked)[TILE_INPUTS];
-    size_t scales; /* bytes of unpacked scales of 32 columns */
+    size_t scales; /* bytes of unpacked scales of a block */
     int parts;     /* of a block */
 } format_tiles;
 
@@ -192,25 +304,37 @@ static const tile_function (*unpacked_tiles(int kind))[TILE_INPUTS] {
         return tiles_UNPACKED_32_WIDE;
     case UNPACKED_32_MINIMA:
         return tiles_UNPACKED_32_MINIMA;
-    case UNPACKED_16:
-        return tiles_UNPACKED_16;
+    case BLOCKS_32:
+        return tiles_BLOCKS_32;
+    case BLOCKS_32_WIDE:
+        return tiles_BLOCKS_32_WIDE;
+    case BLOCKS_32_MINIMA:
+        return tiles_BLOCKS_32_MINIMA;
+    case BLOCKS_16:
+        return tiles_BLOCKS_16;
     default:
-        return tiles_UNPACKED_16_MINIMA;
+        return tiles_BLOCKS_16_MINIMA;
     }
 }
 
 static format_tiles tiles_of(wr_format format) {
     if (format == WR_Q8_0) {
         static const tile_function direct[] = {EACH_DIRECT(TILE_NAME, WR_Q8_0, Q8_0, 1)};
-        return (format_tiles){direct, NULL, tiles_WR_Q8_0, 32, 1};
+        return (format_tiles){
+            direct, side_by_side_Q8_0, SIDE_BY_SIDE(WR_Q8_0), NULL, tiles_WR_Q8_0, 32, 1};
     }
     switch (format) {
 #define CASE(NAME)                                                                                 \
     case WR_##NAME: {                                                                              \
         static const tile_function direct[] = {EACH_DIRECT(TILE_NAME, WR_##NAME, NAME, 1)};        \
         const int kind = unpacked_kind(WR_##NAME);                                                 \
-        return (format_tiles){direct, unpack_##NAME, unpacked_tiles(kind),                         \
-                              (size_t)info_of(kind).scales, info_of(WR_##NAME).parts};             \
+        return (format_tiles){direct,                                                              \
+                              side_by_side_##NAME,                                                 \
+                              SIDE_BY_SIDE(WR_##NAME),                                             \
+                              unpack_##NAME,                                                       \
+                              unpacked_tiles(kind),                                                \
+                              (size_t)info_of(kind).scales,                                        \
+                              info_of(WR_##NAME).parts};                                           \
     }
         WR_BYTES_FORMATS(CASE)
 #undef CASE
@@ -243,7 +367,10 @@ static void multiply_directly(const wr_product *job, const wr_panel *m, const fo
     int size = 0; /* 2^size inputs */
     while (2 << size <= DIRECT_INPUTS && 2 << size <= job->batch) size++;
     const int64_t tiles = (job->batch + (1 << size) - 1) >> size, steps = m->blocks * f->parts;
-    for (int64_t panel = job->panel_begin; panel < job->panel_end; panel++) {
+    const int64_t together = job->batch == 1 && job->w->panels != NULL ? f->panels : 1;
+    int64_t count = 1;
+    for (int64_t panel = job->panel_begin; panel < job->panel_end; panel += count) {
+        count = job->panel_end - panel >= together ? together : 1;
         const uint8_t *packed = wr_product_panel(job, m, panel);
         const uint8_t *behind = tiles > 1 ? wr_product_behind(job, m, panel, 1) : NULL;
         wr_ahead ahead = wr_ahead_of(behind, m->bytes, tiles * steps);
@@ -252,8 +379,12 @@ static void multiply_directly(const wr_product *job, const wr_panel *m, const fo
             tile t = tile_at(job, panel, b < last ? b : last);
             t.codes_at = packed;
             t.scales_at = packed + m->scales;
+            t.step = m->bytes;
             t.ahead = ahead;
-            f->direct[size](&t);
+            if (count > 1)
+                f->side_by_side(&t);
+            else
+                f->direct[size](&t);
             ahead.at += ahead.lines * steps * 64;
         }
     }
@@ -294,7 +425,7 @@ static void multiply_unpacked(const wr_product *job, const wr_panel *m, const fo
     const size_t used = job->w->panels == NULL ? m->bytes : 0;
     uint8_t *to = (uint8_t *)job->scratch + used;
     group g = {.first = job->panel_begin, .scales = (size_t)columns * WR_PANEL_ROWS};
-    g.bytes = f->unpack ? g.scales + (size_t)columns / 32 * f->scales : m->bytes;
+    g.bytes = f->unpack ? g.scales + (size_t)m->blocks * f->scales : m->bytes;
     size_t room = wr_product_scratch(columns) - used;
     if (room > GROUP_BYTES) room = GROUP_BYTES;
     int64_t most = room >= 2 * g.bytes ? (int64_t)(room / g.bytes) : 1;

@@ -79,6 +79,17 @@ INLINE vec load_value(wr_kv_type type, const uint8_t *row, int32_t dim, int32_t 
     return v_mul(s, left < LANES ? v_load_i8_part(q, left) : v_load_i8(q));
 }
 
+/* The numbers of a page's places. */
+static const float place_numbers[WR_PAGE_TOKENS] = {0,  1,  2,  3,  4,  5,  6,  7,  8,  9,  10,
+                                                    11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21,
+                                                    22, 23, 24, 25, 26, 27, 28, 29, 30, 31};
+
+/* A score with its bias: `place` and `at`, where the query stands, count from the same place, and
+ * the slope is in base 2. The distance is whole, so it is exact. */
+INLINE vec v_biased(vec score, vec slope, vec place, vec at) {
+    return v_fma(slope, v_sub(place, at), score);
+}
+
 /* The places of [page * 32, page * 32 + 32) that a span has. */
 static inline wr_kv_span places_of(wr_kv_span span, int32_t page) {
     const int32_t first = page * WR_PAGE_TOKENS;

@@ -45,6 +45,8 @@ typedef struct query_tile {
     float *sum;        /* [blocks * QUERY_BLOCK] l */
     int32_t *begin;    /* [blocks * QUERY_BLOCK] what each sees of the sequence at hand; */
     int32_t *end;      /* 0 and 0 where that is nothing, or where there is no query */
+    float *slope;      /* [blocks * QUERY_BLOCK] in base 2, and */
+    int32_t *at;       /* [blocks * QUERY_BLOCK] its own number there: where there are slopes */
     float *shrink;     /* [QUERY_BLOCK] */
     float *scores;     /* [32][QUERY_BLOCK], then weights */
     float *keys;       /* [key_dim][32] room for a page's keys in floats */
@@ -62,6 +64,8 @@ typedef struct block_step {
     float *shrink, *scores;
     int32_t key_dim, value_dim;
     const int32_t *begin, *end; /* [QUERY_BLOCK] */
+    const float *slope;         /* [QUERY_BLOCK] */
+    const int32_t *at;          /* [QUERY_BLOCK] */
     int32_t first;              /* number of the page's first key */
     wr_kv_span any;             /* places that some query sees */
 } block_step;
@@ -75,10 +79,20 @@ INLINE wr_kv_span computed(const block_step *p, const meeting how) {
                         (p->any.end + TILE_KEYS - 1) / TILE_KEYS * TILE_KEYS};
 }
 
-/* scores[j][...] = query . key[j], minus infinity at places that a query does not see; best the
- * largest of them. */
+/* sums + the biases of keys j, j + 1, ... */
+INLINE void bias_tile(const block_step *p, const int vecs, int32_t j, vec sums[TILE_KEYS][2]) {
+    UNROLLED for (int v = 0; v < vecs; v++) {
+        const vec slope = v_load(p->slope + v * LANES);
+        const vec at = v_load_distance(p->at + v * LANES, p->first);
+        UNROLLED for (int k = 0; k < TILE_KEYS; k++) sums[k][v] =
+            v_biased(sums[k][v], slope, v_all((float)(j + k)), at);
+    }
+}
+
+/* scores[j][...] = query . key[j], and its bias; minus infinity at places that a query does not
+ * see; best the largest of them. */
 INLINE void score_block(const block_step *p, const int vecs, const wr_kv_span places,
-                        const meeting how, vec best[2]) {
+                        const meeting how, const bool biased, vec best[2]) {
     vec begin[2], end[2];
     UNROLLED for (int v = 0; v < vecs; v++) {
         begin[v] = how == MEET_EDGE ? v_load_distance(p->begin + v * LANES, p->first)
@@ -99,6 +113,7 @@ INLINE void score_block(const block_step *p, const int vecs, const wr_kv_span pl
                 UNROLLED for (int v = 0; v < vecs; v++) sums[k][v] = v_fma(q[v], key, sums[k][v]);
             }
         }
+        if (biased) bias_tile(p, vecs, j, sums);
         UNROLLED for (int k = 0; k < TILE_KEYS; k++) UNROLLED for (int v = 0; v < vecs; v++) {
             if (how != MEET_WHOLE)
                 sums[k][v] = v_select(v_within(v_all((float)(j + k)), begin[v], end[v]), sums[k][v],
@@ -188,27 +203,35 @@ INLINE void add_block(const block_step *p, const int vecs, const meeting how) {
     }
 }
 
-INLINE void step_block(const block_step *step, const int vecs, const meeting how) {
+INLINE void step_block(const block_step *step, const int vecs, const meeting how,
+                       const bool biased) {
     const block_step here = *step, *p = &here; /* its members stay in registers */
     const wr_kv_span places = computed(p, how);
     vec best[2];
-    score_block(p, vecs, places, how, best);
+    score_block(p, vecs, places, how, biased, best);
     weigh_block(p, vecs, places, best);
     add_block(p, vecs, how);
 }
 
-/* By meeting and vectors. */
-static void step_whole_1(const block_step *p) { step_block(p, 1, MEET_WHOLE); }
-static void step_whole_2(const block_step *p) { step_block(p, 2, MEET_WHOLE); }
-static void step_some_1(const block_step *p) { step_block(p, 1, MEET_SOME); }
-static void step_some_2(const block_step *p) { step_block(p, 2, MEET_SOME); }
-static void step_edge_1(const block_step *p) { step_block(p, 1, MEET_EDGE); }
-static void step_edge_2(const block_step *p) { step_block(p, 2, MEET_EDGE); }
-static void (*const block_steps[3][2])(const block_step *) = {
-    [MEET_WHOLE] = {step_whole_1, step_whole_2},
-    [MEET_SOME] = {step_some_1, step_some_2},
-    [MEET_EDGE] = {step_edge_1, step_edge_2},
-};
+/* By bias, meeting and vectors. */
+#define INSTANCES(name, biased)                                                                    \
+    static void name##_whole_1(const block_step *p) { step_block(p, 1, MEET_WHOLE, biased); }      \
+    static void name##_whole_2(const block_step *p) { step_block(p, 2, MEET_WHOLE, biased); }      \
+    static void name##_some_1(const block_step *p) { step_block(p, 1, MEET_SOME, biased); }        \
+    static void name##_some_2(const block_step *p) { step_block(p, 2, MEET_SOME, biased); }        \
+    static void name##_edge_1(const block_step *p) { step_block(p, 1, MEET_EDGE, biased); }        \
+    static void name##_edge_2(const block_step *p) { step_block(p, 2, MEET_EDGE, biased); }
+#define TABLE(name)                                                                                \
+    {                                                                                              \
+        [MEET_WHOLE] = {name##_whole_1, name##_whole_2},                                           \
+        [MEET_SOME] = {name##_some_1, name##_some_2},                                              \
+        [MEET_EDGE] = {name##_edge_1, name##_edge_2},                                              \
+    }
+INSTANCES(step, false)
+INSTANCES(biased_step, true)
+static void (*const block_steps[2][3][2])(const block_step *) = {TABLE(step), TABLE(biased_step)};
+#undef INSTANCES
+#undef TABLE
 
 /* ---- a page in floats ------------------------------------------------------------------------ */
 
@@ -279,10 +302,11 @@ static void find_spans(const query_tile *t, bool pinned) {
         for (int32_t h = 0; h < heads; h++, query++) {
             t->begin[query] = span.begin;
             t->end[query] = span.end;
+            t->at[query] = pinned ? token->pinned_at : token->recent_at;
         }
     }
     for (; query < blocks_of(t->queries) * QUERY_BLOCK; query++)
-        t->begin[query] = t->end[query] = 0;
+        t->begin[query] = t->end[query] = t->at[query] = 0;
 }
 
 static block_range range_of(const int32_t *begin, const int32_t *end, int32_t count) {
@@ -385,8 +409,11 @@ static void attend_block(const query_tile *t, int32_t b, int32_t page, block_ste
     p->sum = t->sum + query;
     p->begin = t->begin + query;
     p->end = t->end + query;
+    p->slope = t->slope + query;
+    p->at = t->at + query;
     p->first = page * WR_PAGE_TOKENS;
-    block_steps[meeting_of(range, p->any, page)][t->queries - query > LANES](p);
+    block_steps[t->job->slope != NULL][meeting_of(range, p->any, page)][t->queries - query > LANES](
+        p);
 }
 
 /* Into the second cache, while the page before is computed. */
@@ -429,12 +456,15 @@ static void begin_tile(query_tile *t, const wr_attention *job) {
     t->sum = t->max + padded;
     t->begin = (int32_t *)(void *)(t->sum + padded);
     t->end = t->begin + padded;
-    t->shrink = (float *)(void *)(t->end + padded);
+    t->at = t->end + padded;
+    t->slope = (float *)(void *)(t->at + padded);
+    t->shrink = t->slope + padded;
     memset(t->out, 0, (size_t)padded * (size_t)t->value_dim * sizeof *t->out);
     for (int32_t query = 0; query < padded; query++) {
         const float *sink = job->sink_logit;
         if (sink != NULL) sink += query % job->heads;
         start_softmax(sink, &t->max[query], &t->sum[query]);
+        t->slope[query] = job->slope != NULL ? job->slope[query % job->heads] * LOG2_OF_E : 0;
     }
 }
 

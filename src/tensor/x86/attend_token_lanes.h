@@ -1,35 +1,49 @@
 /*
  * Attention of one token: lanes are keys, then elements of a value. Keys and values go from the
  * page's type to registers, where they serve up to TOKEN_HEADS heads, while the next page is asked
- * for.
+ * for: line by line in the order of memory, which the processor then guesses ahead, and evenly over
+ * everything that is computed, so that memory never rests.
  */
 #ifndef WR_ATTEND_TOKEN_LANES_H
 #define WR_ATTEND_TOKEN_LANES_H
 
 #include "tensor/x86/attend_softmax_lanes.h"
 
-enum { TOKEN_VECS = 2 /* vectors of keys, or of a value, at a time */ };
+enum {
+    TOKEN_VECS = 2, /* vectors of keys, or of a value, at a time */
+    RUN = 4         /* elements of keys, or values, between two looks at the end of a loop */
+};
+
+/* What is asked for while a page is computed: the keys of the next one, then its values, `lines` at
+ * each step. Steps are runs of elements or values, and pairs of heads whose weights are computed.
+ */
+typedef struct asking {
+    const uint8_t *at, *end; /* never read */
+    int64_t lines;
+} asking;
 
 /* A page, for heads that are computed together. */
 typedef struct page_step {
     const uint8_t *keys, *values;
-    uintptr_t ahead; /* bytes to the next page */
+    asking next;
     int32_t key_dim, value_dim;
-    size_t value_stride;     /* bytes from value to value */
-    uintptr_t value_element; /* bytes, about, of an element */
-    wr_kv_span seen;         /* places */
-    const float *query;      /* [key_dim][heads] */
-    float *scores;           /* [heads][32], then weights */
-    float *max, *sum;        /* [LANES] m, in base 2, and l, a head to a lane */
-    float *shrink;           /* [LANES] */
-    float *base;             /* [LANES] what is subtracted from scores */
-    float *out;              /* [heads, value_dim] */
-    float *told;             /* NULL, or where head 0's scores of this page go */
-    int64_t told_keys;       /* from head to head there */
+    size_t value_stride; /* bytes from value to value */
+    wr_kv_span seen;     /* places */
+    const float *query;  /* [key_dim][heads] */
+    float *scores;       /* [heads][32], then weights */
+    float *max, *sum;    /* [LANES] m, in base 2, and l, a head to a lane */
+    float *shrink;       /* [LANES] */
+    float *base;         /* [LANES] what is subtracted from scores */
+    float *out;          /* [heads, value_dim] */
+    float *told;         /* NULL, or where head 0's scores of this page go */
+    int64_t told_keys;   /* from head to head there */
+    const float *slope;  /* NULL, or [heads] */
+    float at;            /* where the query stands, counted from the page's first place */
 } page_step;
 
-INLINE void ask_for(const void *address, uintptr_t ahead) {
-    __builtin_prefetch((const void *)((uintptr_t)address + ahead), 0, 2);
+INLINE void ask(asking *next) {
+    for (int64_t i = 0; i < next->lines && next->at < next->end; i++, next->at += 64)
+        __builtin_prefetch(next->at, 0, 2);
 }
 
 /* Element d of the keys from place `at` on, TOKEN_VECS vectors, for all heads. */
@@ -39,7 +53,6 @@ INLINE void score_element(wr_kv_type type, const page_step *p, int32_t at, int32
     vec key[TOKEN_VECS];
     UNROLLED for (int v = 0; v < TOKEN_VECS; v++) {
         const uint8_t *from = key_at(type, p->keys, p->key_dim, d, at + v * LANES);
-        if (v == 0 || (type == WR_KV_F32 && LANES == 16)) ask_for(from, p->ahead);
         key[v] = load_keys(type, from, scales[v]);
     }
     UNROLLED for (int h = 0; h < heads; h++) {
@@ -50,14 +63,14 @@ INLINE void score_element(wr_kv_type type, const page_step *p, int32_t at, int32
 
 /* scores[h][at ...] = query[h] . key, for TOKEN_VECS vectors of keys; the order is that of d. A
  * run of the loop is long, so that the end of the loop is foreseen. */
-INLINE void score_pair(wr_kv_type type, const page_step *p, int32_t at, const int heads) {
-    enum { RUN = 4 };
+INLINE void score_pair(wr_kv_type type, page_step *p, int32_t at, const int heads) {
     vec sums[TOKEN_HEADS][TOKEN_VECS], scales[TOKEN_VECS] = {v_zero(), v_zero()};
     UNROLLED for (int h = 0; h < heads; h++) sums[h][0] = sums[h][1] = v_zero();
     for (int32_t d = 0; d < p->key_dim; d += RUN) {
         if (type == WR_KV_Q8_0 && d % WR_KV_RUN == 0)
             UNROLLED for (int v = 0; v < TOKEN_VECS; v++) scales[v] =
                 load_key_scales(p->keys, d, at + v * LANES);
+        ask(&p->next);
         if (d + RUN <= p->key_dim) {
             UNROLLED for (int32_t i = 0; i < RUN; i++)
                 score_element(type, p, at, d + i, scales, heads, sums);
@@ -72,7 +85,7 @@ INLINE void score_pair(wr_kv_type type, const page_step *p, int32_t at, const in
     }
 }
 
-INLINE void score_page(wr_kv_type type, const page_step *p, const int heads) {
+INLINE void score_page(wr_kv_type type, page_step *p, const int heads) {
     for (int32_t at = 0; at < WR_PAGE_TOKENS; at += TOKEN_VECS * LANES)
         score_pair(type, p, at, heads);
 }
@@ -93,12 +106,10 @@ INLINE void add_value(wr_kv_type type, const page_step *p, const uint8_t *row, i
 
 /* out[h][i ...] = shrink[h] * out[h][i ...] + sum_j weight[h][j] * value[j][i ...], j in order, for
  * `vecs` vectors, of which a single one may be a part */
-INLINE void add_columns(wr_kv_type type, const page_step *p, int32_t i, const int vecs,
-                        int32_t left, const int heads) {
-    enum { RUN = 4 };
+INLINE void add_columns(wr_kv_type type, page_step *p, int32_t i, const int vecs, int32_t left,
+                        const int heads) {
     const int32_t dim = p->value_dim, begin = p->seen.begin, end = p->seen.end;
     const size_t stride = p->value_stride;
-    const uintptr_t ahead = p->ahead + (uintptr_t)i * p->value_element;
     const uint8_t *row = p->values + (size_t)begin * stride;
     float *out = p->out + i;
     vec sums[TOKEN_HEADS][TOKEN_VECS];
@@ -108,14 +119,12 @@ INLINE void add_columns(wr_kv_type type, const page_step *p, int32_t i, const in
             v_mul(v_all(p->shrink[h]), left < LANES ? v_load_part(old, left) : v_load(old));
     }
     int32_t j = begin;
-    for (; j + RUN <= end; j += RUN) UNROLLED for (int32_t k = 0; k < RUN; k++, row += stride) {
-            ask_for(row, ahead);
+    for (; j + RUN <= end; j += RUN) {
+        ask(&p->next);
+        UNROLLED for (int32_t k = 0; k < RUN; k++, row += stride)
             add_value(type, p, row, j + k, i, vecs, left, heads, sums);
-        }
-    for (; j < end; j++, row += stride) {
-        ask_for(row, ahead);
-        add_value(type, p, row, j, i, vecs, left, heads, sums);
     }
+    for (; j < end; j++, row += stride) add_value(type, p, row, j, i, vecs, left, heads, sums);
     UNROLLED for (int h = 0; h < heads; h++) UNROLLED for (int v = 0; v < vecs; v++) {
         float *to = out + (int64_t)h * dim + v * LANES;
         if (left < LANES)
@@ -125,7 +134,7 @@ INLINE void add_columns(wr_kv_type type, const page_step *p, int32_t i, const in
     }
 }
 
-INLINE void add_page(wr_kv_type type, const page_step *p, const int heads) {
+INLINE void add_page(wr_kv_type type, page_step *p, const int heads) {
     const int32_t dim = p->value_dim;
     int32_t i = 0;
     for (; i + TOKEN_VECS * LANES <= dim; i += TOKEN_VECS * LANES)
@@ -168,7 +177,7 @@ INLINE vec fold_weights(const vec w[WR_PAGE_TOKENS / LANES]) {
 }
 
 /* Scores to weights; m and l advance. */
-INLINE void weigh_page(const page_step *p, const int heads) {
+INLINE void weigh_page(page_step *p, const int heads) {
     enum { COUNT = WR_PAGE_TOKENS / LANES };
     vec each[TOKEN_HEADS];
     float *const scores = p->scores, *const base = p->base;
@@ -185,6 +194,7 @@ INLINE void weigh_page(const page_step *p, const int heads) {
     UNROLLED for (int h = 0; h < heads; h++) {
         float *at = scores + h * WR_PAGE_TOKENS;
         vec w[COUNT];
+        if (h % 2 == 1) ask(&p->next);
         UNROLLED for (int v = 0; v < COUNT; v++) {
             w[v] = v_exp2(v_sub(v_load(at + v * LANES), v_all(base[h])));
             v_store(at + v * LANES, w[v]);
@@ -194,8 +204,19 @@ INLINE void weigh_page(const page_step *p, const int heads) {
     v_store(p->sum, v_fma(v_load(p->sum), shrink, sum_of_each(each, heads)));
 }
 
-INLINE void take_page(wr_kv_type type, const page_step *p, const int heads) {
+static void bias_page(const page_step *p, int32_t heads) {
+    for (int32_t h = 0; h < heads; h++) {
+        const vec slope = v_all(p->slope[h] * LOG2_OF_E);
+        for (int32_t j = 0; j < WR_PAGE_TOKENS; j += LANES) {
+            float *score = p->scores + h * WR_PAGE_TOKENS + j;
+            v_store(score, v_biased(v_load(score), slope, v_load(place_numbers + j), v_all(p->at)));
+        }
+    }
+}
+
+INLINE void take_page(wr_kv_type type, page_step *p, const int heads) {
     score_page(type, p, heads);
+    if (p->slope != NULL) bias_page(p, heads);
     if (p->seen.end - p->seen.begin < WR_PAGE_TOKENS || p->told != NULL) show_and_hide(p, heads);
     weigh_page(p, heads);
     add_page(type, p, heads);
@@ -203,7 +224,7 @@ INLINE void take_page(wr_kv_type type, const page_step *p, const int heads) {
 
 /* The instances: type by count of heads, a power of two. */
 #define INSTANCE(type, heads)                                                                      \
-    static void take_##type##_##heads(const page_step *p) { take_page(WR_KV_##type, p, heads); }
+    static void take_##type##_##heads(page_step *p) { take_page(WR_KV_##type, p, heads); }
 #if WR_WIDE_TILE
 #define INSTANCES(type) INSTANCE(type, 1) INSTANCE(type, 2) INSTANCE(type, 4) INSTANCE(type, 8)
 #define TABLE(type)                                                                                \
@@ -217,7 +238,7 @@ INSTANCES(F32)
 INSTANCES(F16)
 INSTANCES(Q8_0)
 
-typedef void (*page_function)(const page_step *p);
+typedef void (*page_function)(page_step *p);
 static const page_function page_functions[WR_KV_TYPES][4] = {TABLE(F32), TABLE(F16), TABLE(Q8_0)};
 #undef INSTANCE
 #undef INSTANCES
@@ -272,6 +293,7 @@ static void attend_page(token_state *at, const wr_kv_sequence *from, page_step *
     for (int32_t head = 0, heads; head < job->heads; head += heads) {
         heads = part_of(job->heads - head, &log2);
         p->out = at->token->out + (int64_t)head * job->value_dim;
+        if (job->slope != NULL) p->slope = job->slope + head;
         if (at->token->scores != NULL) p->told = at->token->scores + head * at->keys + at->told;
         page_functions[from->type][log2](p);
         p->query += heads * job->key_dim;
@@ -281,25 +303,46 @@ static void attend_page(token_state *at, const wr_kv_sequence *from, page_step *
     at->told += p->seen.end - p->seen.begin;
 }
 
+/* Bytes of a page's keys and values, which as a rule follow one another. */
+static int64_t page_bytes(const wr_attention *job, wr_kv_type type) {
+    return WR_PAGE_TOKENS *
+           (int64_t)(wr_kv_row_bytes(type, job->key_dim) + wr_kv_row_bytes(type, job->value_dim));
+}
+
+/* Lines of the next page that a step asks for. */
+static int64_t lines_of_step(const wr_attention *job, wr_kv_type type) {
+    const int64_t columns = TOKEN_VECS * LANES;
+    const int64_t parts = (job->heads + TOKEN_HEADS - 1) / TOKEN_HEADS;
+    const int64_t score = (job->key_dim + RUN - 1) / RUN * (WR_PAGE_TOKENS / columns);
+    const int64_t add = WR_PAGE_TOKENS / RUN * ((job->value_dim + columns - 1) / columns);
+    const int64_t weigh = (job->heads < TOKEN_HEADS ? job->heads : TOKEN_HEADS) / 2;
+    const int64_t steps = parts * (score + weigh + add);
+    return (page_bytes(job, type) / 64 + steps - 1) / steps;
+}
+
 static void attend_sequence(token_state *at, const wr_kv_sequence *from, const float *query,
-                            wr_kv_span span) {
+                            wr_kv_span span, int32_t query_at) {
     if (span.begin >= span.end) return;
     copy_query(at, query);
     const int32_t last = (span.end - 1) / WR_PAGE_TOKENS;
     const size_t stride = wr_kv_row_bytes(from->type, at->job->value_dim);
+    const int64_t bytes = page_bytes(at->job, from->type);
+    asking next = {.lines = lines_of_step(at->job, from->type)};
     for (int32_t i = span.begin / WR_PAGE_TOKENS; i <= last; i++) {
-        const uint8_t *page = from->pages[i], *next = from->pages[i < last ? i + 1 : i];
+        const uint8_t *page = from->pages[i];
+        next.at = i < last ? from->pages[i + 1] + from->key_offset : NULL;
+        next.end = i < last ? next.at + bytes : NULL;
         page_step p = {.keys = page + from->key_offset,
                        .values = page + from->value_offset,
-                       .ahead = (uintptr_t)next - (uintptr_t)page,
+                       .next = next,
                        .key_dim = at->job->key_dim,
                        .value_dim = at->job->value_dim,
                        .value_stride = stride,
-                       .value_element = stride / (size_t)at->job->value_dim,
                        .seen = places_of(span, i),
                        .scores = at->scores,
                        .shrink = at->shrink,
-                       .base = at->base};
+                       .base = at->base,
+                       .at = (float)(query_at - i * WR_PAGE_TOKENS)};
         attend_page(at, from, &p);
     }
 }
@@ -345,8 +388,8 @@ static void attend_token(const wr_attention *job, const wr_attention_token *toke
     at.keys = (int64_t)(token->pinned.end - token->pinned.begin) +
               (token->recent.end - token->recent.begin);
     begin_token(&at);
-    attend_sequence(&at, &job->pinned, token->query_pinned, token->pinned);
-    attend_sequence(&at, &job->recent, token->query_recent, token->recent);
+    attend_sequence(&at, &job->pinned, token->query_pinned, token->pinned, token->pinned_at);
+    attend_sequence(&at, &job->recent, token->query_recent, token->recent, token->recent_at);
     end_token(&at);
 }
 

@@ -18,8 +18,8 @@ static void product(const wr_product *job) {
 }
 
 static void prepare(wr_input input, const float *x, int64_t columns, void *out) {
-    if (input == WR_INPUT_BYTES)
-        wr_avx2_prepare_bytes(x, columns, out);
+    if (input == WR_INPUT_BYTES || input == WR_INPUT_BLOCKS)
+        wr_avx2_prepare_bytes(input, x, columns, out);
     else
         wr_scalar_prepare(input, x, columns, out);
 }

@@ -8,11 +8,14 @@
  *
  * A run has its own scale, so tiles are filled by half, and handing out takes longer than
  * multiplying; four runs are under way at once, in four tiles of sums. That pays for runs of 32
- * columns without minima, from 24 inputs on; all else is left to VNNI, which is faster there. Tiles
- * are configured and released within a call, so other code never meets them.
+ * columns without minima, from 9 inputs on; blocks of 256 columns have tiles of their own
+ * (blocks_amx.c), and all else is left to VNNI. Up to 32 inputs a panel is unpacked on the way,
+ * piece by piece, to the first cache; for more a group of panels is unpacked once to the second.
+ * Tiles are configured and released within a call, so other code never meets them.
  */
 #include "tensor/lanes/bytes.h"
 #include "tensor/x86/bytes_simd_avx512.h"
+#include "tensor/x86/tile_numbers.h"
 #include "tensor/x86/tile_shapes.h"
 
 #define UNPACKED_OFFSET 0 /* signed */
@@ -20,10 +23,13 @@
 #include "tensor/lanes/codes_lanes.h"
 
 enum {
-    INPUTS = 16, /* of a tile */
-    FEWEST = 24, /* inputs for which tiles pay */
-    RUN = 32,    /* columns */
-    STRETCH = 4, /* runs that are under way at once, each in a tile of sums */
+    INPUTS = 16,      /* of a tile */
+    FEWEST = 9,       /* inputs for which tiles pay */
+    MOST_DIRECT = 32, /* for which a group of panels is not unpacked first */
+    RUN = 32,         /* columns */
+    STRETCH = 4,      /* runs that are under way at once, each in a tile of sums */
+    PIECE = 8,        /* runs that are unpacked together where a group is not */
+    PIECE_BYTES = PIECE * (RUN * 16 + 64),
     SUMS = INPUTS * 16,
     GROUP_BYTES = 384 * 1024
 };
@@ -40,9 +46,15 @@ static void configure(int64_t inputs) {
     load_shapes(&shapes);
 }
 
+typedef void (*unpack_function)(const uint8_t *codes_at, const uint8_t *scales_at, int64_t blocks,
+                                uint8_t *to);
+
 /* A panel by up to 16 inputs. */
 typedef struct block {
-    const uint8_t *codes_at, *scales_at; /* unpacked */
+    const uint8_t *codes_at, *scales_at; /* unpacked, or packed if it is by pieces */
+    unpack_function unpack;              /* NULL: not by pieces */
+    int64_t codes, scales;               /* packed bytes of a run */
+    uint8_t *pieces;                     /* [2][PIECE_BYTES] the last two, in turn */
     const uint8_t *x;
     size_t x_stride;
     int64_t columns;
@@ -56,11 +68,34 @@ typedef struct block {
     int64_t next_rows;
 } block;
 
+/* Where the codes of run j lie, and its scales. */
+INLINE const uint8_t *codes_of_run(const block *b, bool pieces, int64_t j) {
+    if (!pieces) return b->codes_at + j * RUN * WR_PANEL_ROWS;
+    return b->pieces + j / PIECE % 2 * PIECE_BYTES + j % PIECE * RUN * WR_PANEL_ROWS;
+}
+INLINE int64_t runs_of_piece(const block *b, int64_t first) {
+    const int64_t left = b->columns / RUN - first;
+    return left < PIECE ? left : PIECE;
+}
+INLINE const uint8_t *scales_of_run(const block *b, bool pieces, int64_t j) {
+    if (!pieces) return b->scales_at + 64 * j;
+    const int64_t first = j / PIECE * PIECE;
+    return codes_of_run(b, true, first) + runs_of_piece(b, first) * RUN * WR_PANEL_ROWS +
+           (j - first) * 64;
+}
+
+/* Unpack the piece that begins with run j. */
+INLINE void unpack_piece(const block *b, int64_t j) {
+    b->unpack(b->codes_at + j * b->codes, b->scales_at + j * b->scales, runs_of_piece(b, j),
+              b->pieces + j / PIECE % 2 * PIECE_BYTES);
+}
+
 /* acc[i] += the sums of run j, which tile `tile` has stored, scaled. */
-INLINE void scale_run(const block *b, int inputs, int64_t j, int tile, floats acc[INPUTS]) {
+INLINE void scale_run(const block *b, bool pieces, int inputs, int64_t j, int tile,
+                      floats acc[INPUTS]) {
     const int32_t *from = b->sums + tile * SUMS;
     const float *a = b->a + j * INPUTS;
-    const scales s = scales_of(UNPACKED_32, b->scales_at + 64 * j, 0);
+    const scales s = scales_of(UNPACKED_32, scales_of_run(b, pieces, j));
     UNROLLED_16 for (int i = 0; i < inputs; i++) acc[i] =
         f_fma(f_of_sums(c_load(from + 16 * i)), f_mul(s.s, f_all(a + i)), acc[i]);
 }
@@ -69,17 +104,17 @@ INLINE void scale_run(const block *b, int inputs, int64_t j, int tile, floats ac
  * instructions that wait for a product would hold up all those behind them. */
 #define MULTIPLY(i, x_tile, w_tile, j)                                                             \
     _tile_loadd(x_tile, b->x + (j)*RUN, b->x_stride);                                              \
-    _tile_loadd(w_tile, b->codes_at + (j)*RUN * WR_PANEL_ROWS, 64);                                \
+    _tile_loadd(w_tile, codes_of_run(b, pieces, j), 64);                                           \
     if (store) _tile_stored(i, b->sums + (i)*SUMS, 64);                                            \
     _tile_zero(i);                                                                                 \
     _tile_dpbssd(i, x_tile, w_tile)
 
 /* Runs j ... j + 3, while those before them are stored and scaled (`store`). */
-INLINE void multiply_stretch(const block *b, int inputs, int64_t j, bool store,
+INLINE void multiply_stretch(const block *b, bool pieces, int inputs, int64_t j, bool store,
                              floats acc[INPUTS]) {
 #define SCALE(i)                                                                                   \
     settle_memory();                                                                               \
-    if (store) scale_run(b, inputs, j - STRETCH + (i), i, acc);                                    \
+    if (store) scale_run(b, pieces, inputs, j - STRETCH + (i), i, acc);                            \
     settle_memory()
     settle_memory();
     MULTIPLY(0, 4, 6, j);
@@ -94,18 +129,18 @@ INLINE void multiply_stretch(const block *b, int inputs, int64_t j, bool store,
 }
 
 /* The last stretch of a row, from run j on. */
-INLINE void finish_stretch(const block *b, int inputs, int64_t j, floats acc[INPUTS]) {
+INLINE void finish_stretch(const block *b, bool pieces, int inputs, int64_t j, floats acc[INPUTS]) {
     settle_memory();
     _tile_stored(0, b->sums, 64);
     _tile_stored(1, b->sums + SUMS, 64);
     _tile_stored(2, b->sums + 2 * SUMS, 64);
     _tile_stored(3, b->sums + 3 * SUMS, 64);
     settle_memory();
-    for (int i = 0; i < STRETCH; i++) scale_run(b, inputs, j + i, i, acc);
+    for (int i = 0; i < STRETCH; i++) scale_run(b, pieces, inputs, j + i, i, acc);
 }
 
 /* One run alone, at the end of a row. */
-INLINE void multiply_run(const block *b, int64_t j) {
+INLINE void multiply_run(const block *b, bool pieces, int64_t j) {
     const bool store = false;
     settle_memory();
     MULTIPLY(0, 4, 6, j);
@@ -122,25 +157,27 @@ INLINE void ask_for_inputs(const block *b, int64_t j) {
 }
 
 /* `inputs`: b->inputs rounded up; what is beyond is scaled and forgotten. */
-INLINE void multiply_block_of(const block *b, int inputs) {
+INLINE void multiply_block_of(const block *b, bool pieces, int inputs) {
     const int64_t runs = b->columns / RUN, whole = runs / STRETCH * STRETCH;
     wr_ahead ahead = b->ahead;
     floats acc[INPUTS];
     UNROLLED_16 for (int i = 0; i < inputs; i++) acc[i] = f_zero();
     for (int64_t j = 0; j < whole; j += STRETCH) {
+        if (pieces && j % PIECE == 0) unpack_piece(b, j);
         if (j == 0)
-            multiply_stretch(b, inputs, j, false, acc);
+            multiply_stretch(b, pieces, inputs, j, false, acc);
         else
-            multiply_stretch(b, inputs, j, true, acc);
+            multiply_stretch(b, pieces, inputs, j, true, acc);
         for (int64_t i = 0; i < STRETCH; i++) {
             ask_for_inputs(b, j + i);
             wr_ahead_step(&ahead);
         }
     }
-    if (whole > 0) finish_stretch(b, inputs, whole - STRETCH, acc);
+    if (whole > 0) finish_stretch(b, pieces, inputs, whole - STRETCH, acc);
     for (int64_t j = whole; j < runs; j++) {
-        multiply_run(b, j);
-        scale_run(b, inputs, j, 0, acc);
+        if (pieces && j % PIECE == 0) unpack_piece(b, j);
+        multiply_run(b, pieces, j);
+        scale_run(b, pieces, inputs, j, 0, acc);
     }
     UNROLLED_16 for (int i = 0; i < inputs; i++) {
         if (i < b->inputs)
@@ -149,16 +186,18 @@ INLINE void multiply_block_of(const block *b, int inputs) {
 }
 
 static void multiply_block(const block *b) {
-    if (b->inputs > 12)
-        multiply_block_of(b, 16);
+    const bool pieces = b->unpack != NULL;
+    if (pieces && b->inputs > 12)
+        multiply_block_of(b, true, 16);
+    else if (pieces)
+        multiply_block_of(b, true, 12); /* FEWEST leaves no fewer than 9 */
+    else if (b->inputs > 12)
+        multiply_block_of(b, false, 16);
     else
-        multiply_block_of(b, 12); /* FEWEST leaves no fewer than 11 */
+        multiply_block_of(b, false, 12);
 }
 
 /* ---- products -------------------------------------------------------------------------------- */
-
-typedef void (*unpack_function)(const uint8_t *codes_at, const uint8_t *scales_at, int64_t blocks,
-                                uint8_t *to);
 
 /* NULL: a format that is left to VNNI. */
 static unpack_function unpack_of(wr_format format) {
@@ -187,56 +226,12 @@ static places divide(const wr_product *job, const wr_panel *m) {
     uint8_t *scratch = job->scratch;
     places at = {.bytes = (size_t)(columns * WR_PANEL_ROWS + runs * 64)};
     at.a = (float *)(void *)(scratch + (job->w->panels == NULL ? m->bytes : 0));
-    at.sums = (int32_t *)(void *)(at.a + runs * INPUTS);
+    at.sums = (int32_t *)(void *)(at.a + 2 * runs * INPUTS);
     at.unpacked = (uint8_t *)(at.sums + STRETCH * SUMS);
     const uint8_t *end = scratch + wr_product_scratch(columns);
     const size_t left = (size_t)(end - at.unpacked), room = left < GROUP_BYTES ? left : GROUP_BYTES;
     at.group = room > at.bytes ? (int64_t)(room / at.bytes) : 1;
     return at;
-}
-
-/* Lane j of vector i becomes lane i of vector j. */
-INLINE void transpose(__m512 v[16]) {
-    __m512 t[16];
-    UNROLLED_16 for (int i = 0; i < 16; i += 2) {
-        t[i] = _mm512_unpacklo_ps(v[i], v[i + 1]);
-        t[i + 1] = _mm512_unpackhi_ps(v[i], v[i + 1]);
-    }
-    UNROLLED_16 for (int i = 0; i < 16; i += 4) { /* lane l of v[i + c]: column 4l + c of 4 rows */
-        v[i] = _mm512_shuffle_ps(t[i], t[i + 2], 0x44);
-        v[i + 1] = _mm512_shuffle_ps(t[i], t[i + 2], 0xee);
-        v[i + 2] = _mm512_shuffle_ps(t[i + 1], t[i + 3], 0x44);
-        v[i + 3] = _mm512_shuffle_ps(t[i + 1], t[i + 3], 0xee);
-    }
-    UNROLLED_16 for (int c = 0; c < 4; c++) {
-        t[c] = _mm512_shuffle_f32x4(v[c], v[4 + c], 0x88);
-        t[4 + c] = _mm512_shuffle_f32x4(v[c], v[4 + c], 0xdd);
-        t[8 + c] = _mm512_shuffle_f32x4(v[8 + c], v[12 + c], 0x88);
-        t[12 + c] = _mm512_shuffle_f32x4(v[8 + c], v[12 + c], 0xdd);
-    }
-    UNROLLED_16 for (int c = 0; c < 4; c++) {
-        v[c] = _mm512_shuffle_f32x4(t[c], t[8 + c], 0x88);
-        v[4 + c] = _mm512_shuffle_f32x4(t[4 + c], t[12 + c], 0x88);
-        v[8 + c] = _mm512_shuffle_f32x4(t[c], t[8 + c], 0xdd);
-        v[12 + c] = _mm512_shuffle_f32x4(t[4 + c], t[12 + c], 0xdd);
-    }
-}
-
-/* numbers [inputs][count] (rows `stride` bytes apart) to [count][INPUTS], zeros beyond. */
-static void gather(float *to, const void *numbers, size_t stride, int64_t inputs, int64_t count) {
-    for (int64_t j = 0; j < count; j += 16) {
-        const int here = count - j < 16 ? (int)(count - j) : 16;
-        const __mmask16 mask = (__mmask16)((1u << here) - 1u);
-        __m512 v[16];
-        UNROLLED_16 for (int i = 0; i < 16; i++) {
-            const float *from = (const float *)numbers + (size_t)i * (stride / 4) + j;
-            v[i] = i < inputs ? _mm512_maskz_loadu_ps(mask, from) : _mm512_setzero_ps();
-        }
-        transpose(v);
-        UNROLLED_16 for (int i = 0; i < 16; i++) {
-            if (i < here) _mm512_store_ps(to + (j + i) * INPUTS, v[i]);
-        }
-    }
 }
 
 /* Panel i of a group asks for its part of the next inputs. */
@@ -245,6 +240,41 @@ static void share_next(block *b, const wr_product *job, int64_t next, int64_t i,
     const int64_t begin = most * i / count, end = most * (i + 1) / count;
     b->next = (const uint8_t *)job->x + (size_t)(next + begin) * job->x_stride;
     b->next_rows = end - begin;
+}
+
+/* Few inputs, by which each panel passes once or twice: it is unpacked on the way. */
+static void multiply_directly(const wr_product *job, const wr_panel *m, const places *at,
+                              unpack_function to_bytes) {
+    const int64_t columns = job->w->columns, runs = columns / RUN;
+    const int64_t tiles = (job->batch + INPUTS - 1) / INPUTS;
+    block b = {.x_stride = job->x_stride,
+               .unpack = to_bytes,
+               .codes = (int64_t)m->block_codes,
+               .scales = (int64_t)m->block_scales,
+               .pieces = at->unpacked,
+               .columns = columns,
+               .sums = at->sums,
+               .y_stride = job->y_stride,
+               .inputs = (job->batch + tiles - 1) / tiles};
+    const int64_t second = job->batch - b.inputs;
+    configure(b.inputs);
+    for (int64_t i = 0; i < tiles; i++)
+        gather_numbers(at->a + i * runs * INPUTS,
+                       wr_bytes_of(wr_product_input(job, i * second), columns).a, job->x_stride,
+                       b.inputs, runs, INPUTS);
+    for (int64_t panel = job->panel_begin; panel < job->panel_end; panel++) {
+        b.codes_at = wr_product_panel(job, m, panel);
+        b.scales_at = b.codes_at + m->scales;
+        b.rows = job->w->rows - panel * WR_PANEL_ROWS;
+        b.ahead = wr_ahead_of(wr_product_behind(job, m, panel, 1), m->bytes, tiles * runs);
+        for (int64_t i = 0; i < tiles; i++) {
+            b.x = wr_product_input(job, i * second);
+            b.a = at->a + i * runs * INPUTS;
+            b.y = job->y + i * second * job->y_stride + panel * WR_PANEL_ROWS;
+            multiply_block(&b);
+            b.ahead.at += b.ahead.lines * runs * 64;
+        }
+    }
 }
 
 static void multiply_group(const wr_product *job, const wr_panel *m, const places *at,
@@ -262,7 +292,7 @@ static void multiply_group(const wr_product *job, const wr_panel *m, const place
         const int64_t left = job->batch - input, parts = (left + INPUTS - 1) / INPUTS;
         b.inputs = (left + parts - 1) / parts;
         b.x = wr_product_input(job, input);
-        gather(at->a, wr_bytes_of(b.x, columns).a, job->x_stride, b.inputs, runs);
+        gather_numbers(at->a, wr_bytes_of(b.x, columns).a, job->x_stride, b.inputs, runs, INPUTS);
         configure(b.inputs);
         for (int64_t i = 0; i < count; i++) {
             b.codes_at = at->unpacked + (size_t)i * at->bytes;
@@ -279,6 +309,7 @@ static void multiply_group(const wr_product *job, const wr_panel *m, const place
 
 void wr_amx_bytes_product(const wr_product *job) {
     const wr_matrix *w = job->w;
+    if (wr_amx_blocks_product(job)) return;
     const unpack_function to_bytes = unpack_of(w->format);
     if (job->batch < FEWEST || to_bytes == NULL) {
         wr_vnni_bytes_product(job);
@@ -286,6 +317,11 @@ void wr_amx_bytes_product(const wr_product *job) {
     }
     const wr_panel m = wr_panel_measure(w->format, w->columns);
     const places at = divide(job, &m);
+    if (job->batch <= MOST_DIRECT) {
+        multiply_directly(job, &m, &at, to_bytes);
+        _tile_release();
+        return;
+    }
     for (int64_t first = job->panel_begin; first < job->panel_end; first += at.group) {
         const int64_t left = job->panel_end - first, count = left < at.group ? left : at.group;
         for (int64_t i = 0; i < count; i++) {

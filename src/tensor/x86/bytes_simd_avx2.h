@@ -78,6 +78,14 @@ INLINE sums i_all(const void *number) {
     const __m256i all = c_words(number);
     return (sums){all, all};
 }
+INLINE sums i_load(const void *p) { return c_load(p); }
+INLINE void i_keep(void *p, sums a) { c_store(p, a); }
+INLINE sums i_add(sums a, sums b) {
+    return (sums){_mm256_add_epi32(a.low, b.low), _mm256_add_epi32(a.high, b.high)};
+}
+INLINE sums i_mul(sums a, sums b) {
+    return (sums){_mm256_mullo_epi32(a.low, b.low), _mm256_mullo_epi32(a.high, b.high)};
+}
 INLINE sums i_shift(sums a, int n) {
     return (sums){_mm256_srai_epi32(a.low, n), _mm256_srai_epi32(a.high, n)};
 }
@@ -126,16 +134,14 @@ INLINE floats f_halves(const void *p) {
 INLINE __m256i bits_of_8(__m256i wide, int shift, int mask) {
     return _mm256_and_si256(_mm256_srli_epi32(wide, shift), _mm256_set1_epi32(mask));
 }
-INLINE floats f_bytes(const void *p, int shift, int mask) {
+INLINE sums i_bytes(const void *p, int shift, int mask) {
     const __m128i all = _mm_load_si128(p);
-    const __m256i low = bits_of_8(_mm256_cvtepu8_epi32(all), shift, mask);
-    const __m256i high = bits_of_8(_mm256_cvtepu8_epi32(_mm_srli_si128(all, 8)), shift, mask);
-    return (floats){_mm256_cvtepi32_ps(low), _mm256_cvtepi32_ps(high)};
+    return (sums){bits_of_8(_mm256_cvtepu8_epi32(all), shift, mask),
+                  bits_of_8(_mm256_cvtepu8_epi32(_mm_srli_si128(all, 8)), shift, mask)};
 }
-INLINE floats f_signed_bytes(const void *p) {
+INLINE sums i_signed_bytes(const void *p) {
     const __m128i all = _mm_load_si128(p);
-    return (floats){_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(all)),
-                    _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_srli_si128(all, 8)))};
+    return (sums){_mm256_cvtepi8_epi32(all), _mm256_cvtepi8_epi32(_mm_srli_si128(all, 8))};
 }
 INLINE __m256 powers_of_8(__m256i e) {
     const __m256i tiny = _mm256_sllv_epi32(_mm256_set1_epi32(0x00200000), e);

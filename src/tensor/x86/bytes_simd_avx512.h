@@ -54,6 +54,10 @@ INLINE words c_words(const void *q) {
 
 INLINE sums i_zero(void) { return _mm512_setzero_si512(); }
 INLINE sums i_all(const void *number) { return c_words(number); }
+INLINE sums i_load(const void *p) { return _mm512_load_si512(p); }
+INLINE void i_keep(void *p, sums a) { _mm512_store_si512(p, a); } /* aligned */
+INLINE sums i_add(sums a, sums b) { return _mm512_add_epi32(a, b); }
+INLINE sums i_mul(sums a, sums b) { return _mm512_mullo_epi32(a, b); }
 INLINE sums i_shift(sums a, int n) { return n == 0 ? a : _mm512_srai_epi32(a, (unsigned)n); }
 
 INLINE floats f_zero(void) { return _mm512_setzero_ps(); }
@@ -77,15 +81,13 @@ INLINE floats f_negative(floats a) { return _mm512_xor_ps(a, _mm512_set1_ps(-0.0
 INLINE floats f_of_sums(sums a) { return _mm512_cvtepi32_ps(a); }
 INLINE floats f_halves(const void *p) { return _mm512_cvtph_ps(_mm256_load_si256(p)); }
 /* 16 bytes, (unsigned) shifted and masked, or signed. */
-INLINE floats f_bytes(const void *p, int shift, int mask) {
+INLINE sums i_bytes(const void *p, int shift, int mask) {
     __m512i wide = _mm512_cvtepu8_epi32(_mm_load_si128(p));
     if (shift > 0) wide = _mm512_srli_epi32(wide, (unsigned)shift);
     if (mask < 255) wide = _mm512_and_si512(wide, _mm512_set1_epi32(mask));
-    return _mm512_cvtepi32_ps(wide);
+    return wide;
 }
-INLINE floats f_signed_bytes(const void *p) {
-    return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_load_si128(p)));
-}
+INLINE sums i_signed_bytes(const void *p) { return _mm512_cvtepi8_epi32(_mm_load_si128(p)); }
 /* 2^(e - 128) for 16 bytes e (mxfp4_scale). */
 INLINE floats f_powers(const void *p) {
     const __m512i e = _mm512_cvtepu8_epi32(_mm_load_si128(p)), two = _mm512_set1_epi32(2);

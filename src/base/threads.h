@@ -28,8 +28,8 @@ int wr_threads_count(const wr_threads *threads); /* 1 for NULL */
 
 /* Run task over items [0, items), in runs of `grain` (>= 1), and return when all are done. Fewer
  * than two runs are computed by the caller alone, and so are all while others crowd the machine and
- * company costs more than it brings; NULL is the caller alone, as worker 0. No allocation; a concurrent call from another
- * thread on the same pool waits its turn. */
+ * company costs more than it brings; NULL is the caller alone, as worker 0. No allocation; a
+ * concurrent call from another thread on the same pool waits its turn. */
 void wr_threads_run(wr_threads *threads, int64_t items, int64_t grain, wr_task task, void *context);
 
 #endif

@@ -151,7 +151,7 @@ held() {
   sh -c 'echo $$ >"$1"; shift; exec "$@"' - "$dir/pid" "$weir" eval "$model" --text "$1" \
     --sinks 4 --cache 60 --chunk 16 --nll /dev/stdout 2>/dev/null |
     awk -F, -v pid_file="$dir/pid" '
-      $2 == 500 {
+      $2 == 500 && !seen++ {
         getline pid <pid_file
         while ((getline line < ("/proc/" pid "/status")) > 0) {
           if (line ~ /^(RssAnon|VmSwap)/) { sub(/^[^0-9]*/, "", line); sum += line + 0 }

@@ -66,10 +66,12 @@ equal 'a new log' "$(wc -l <"$dir/alibi.run/log.csv")" 5
 
 # Killed, and gone on: the bits of the run that was not. Ctrl-C saves and says how to go on.
 ok 'whole' tiny --out "$dir/whole.gguf" --name same --steps 600 --save-steps 20
-tiny --out "$dir/killed.gguf" --name same --steps 600 --save-steps 20 &
+"$weir" train --layers 2 --width 32 --heads 2 --kv-heads 1 --feed-forward 48 --context 32 --batch 4 \
+  --threads 1 --vocabulary 300 --data "$text" --out "$dir/killed.gguf" --name same --steps 600 \
+  --save-steps 20 >"$dir/out" 2>"$dir/err" &
 child=$!
 wait_for 'some steps' grep -qs '^50,' "$dir/killed.run/log.csv"
-pkill -KILL -P "$child" 2>/dev/null || kill -KILL "$child" 2>/dev/null || true
+kill -KILL "$child"
 wait "$child" 2>/dev/null || true
 ok 'goes on' tiny --out "$dir/killed.gguf" --name same --steps 600 --save-steps 20
 ok 'the same bits' cmp "$dir/whole.gguf" "$dir/killed.gguf"

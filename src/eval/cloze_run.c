@@ -14,6 +14,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "eval/token_room.h"
 #include "weir/streameval.h"
 
 #define PASSAGE_WORDS 5 /* in the sentence before its last word, at least */
@@ -126,21 +127,6 @@ static size_t passage_start(const cloze *run, size_t end) {
         start++;
     }
     return start;
-}
-
-typedef struct token_room {
-    int32_t *items;
-    int64_t count, capacity;
-} token_room;
-
-static weir_status keep_tokens(void *context, const int32_t *tokens, int64_t count) {
-    token_room *room = context;
-    if (count > room->capacity - room->count) {
-        return WEIR_LIMIT;
-    }
-    memcpy(room->items + room->count, tokens, (size_t)count * sizeof *tokens);
-    room->count += count;
-    return WEIR_OK;
 }
 
 /* The tokens of the passage before ending `q` with the word of ending `word` in its place. */

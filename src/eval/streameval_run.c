@@ -12,6 +12,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "eval/token_room.h"
 #include "weir/streameval.h"
 
 #define LINE_TOKENS 80 /* of one line of 40 bytes: a byte is a token at most, and what is added */
@@ -64,21 +65,6 @@ weir_streameval_text weir_streameval_get_text(const weir_streameval_options *opt
 }
 
 /* ---- tokens ---------------------------------------------------------------------------------- */
-
-typedef struct token_room {
-    int32_t *items;
-    int64_t count, capacity;
-} token_room;
-
-static weir_status keep_tokens(void *context, const int32_t *tokens, int64_t count) {
-    token_room *room = context;
-    if (count > room->capacity - room->count) {
-        return WEIR_LIMIT;
-    }
-    memcpy(room->items + room->count, tokens, (size_t)count * sizeof *tokens);
-    room->count += count;
-    return WEIR_OK;
-}
 
 static weir_status tokenize(const weir_model *model, const char *text, token_room *room,
                             weir_error *error) {

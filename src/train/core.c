@@ -6,7 +6,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "position/rope.h"
+#include "position/alibi.h"
 
 void wr_core_run(wr_core *core, int64_t items, int64_t grain, wr_task task, void *job) {
     wr_threads_run(core->threads, items, grain, task, job);
@@ -211,18 +211,10 @@ static void fill_angles(wr_core *core) {
     }
 }
 
-/* 2^(-8 i / heads), i = 1 ... heads, for a power of two; else those of the power below, and then
- * every other one of twice as many (Press et al. 2022, and their code). */
 static void fill_slopes(wr_core *core) {
-    const int64_t heads = core->shape.heads;
+    const int32_t heads = (int32_t)core->shape.heads;
     if (core->shape.positions != WEIR_TRAIN_ALIBI) return;
-    int64_t power = 1;
-    while (power * 2 <= heads) power *= 2;
-    for (int64_t i = 0; i < heads; i++) {
-        double exponent = i < power ? -8.0 * (double)(i + 1) / (double)power
-                                    : -4.0 * (double)(2 * (i - power) + 1) / (double)power;
-        core->slopes[i] = (real)exp2(exponent);
-    }
+    for (int32_t i = 0; i < heads; i++) core->slopes[i] = (real)wr_alibi_slope(i, heads);
 }
 
 static size_t layers_bytes(const weir_train_shape *shape) {

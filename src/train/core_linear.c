@@ -3,35 +3,32 @@
  */
 #include "train/core_inside.h"
 
+static void add_matrix(wr_linear *linear, const wr_parameter *parameter) {
+    linear->offset[linear->count] = parameter->offset;
+    linear->weight[linear->count++] =
+        (wr_product_weight){.rows = parameter->rows, .columns = parameter->columns};
+}
+
+/* Matrices that all lie side by side are one; otherwise each is its own. */
 void wr_linear_init(wr_linear *linear, const weir_train_shape *shape, int64_t first,
                     int64_t parts) {
     *linear = (wr_linear){.parts = parts};
+    bool together = true;
     size_t end = 0; /* of the matrix before, in the array of parameters */
+    wr_parameter parameter;
     for (int64_t i = 0; i < parts; i++) {
-        wr_parameter parameter;
         wr_parameters_get(shape, first + i, &parameter);
+        together = together && (i == 0 || parameter.offset == end);
+        end = parameter.offset + (size_t)(parameter.rows * parameter.columns);
         linear->columns = parameter.columns;
         linear->rows += parameter.rows;
         linear->part_rows[i] = parameter.rows;
-        if (i > 0 && parameter.offset == end && linear->count == 1) {
-            linear->weight[0].rows += parameter.rows;
-        } else {
-            linear->offset[linear->count] = parameter.offset;
-            linear->weight[linear->count++] =
-                (wr_product_weight){.rows = parameter.rows, .columns = parameter.columns};
-        }
-        end = parameter.offset + (size_t)(parameter.rows * parameter.columns);
     }
-    if (linear->count == 1 || linear->count == parts) return;
-    /* only some would lie together: none does */
-    linear->count = 0;
-    for (int64_t i = 0; i < parts; i++) {
-        wr_parameter parameter;
+    for (int64_t i = 0; i < (together ? 1 : parts); i++) {
         wr_parameters_get(shape, first + i, &parameter);
-        linear->offset[linear->count] = parameter.offset;
-        linear->weight[linear->count++] =
-            (wr_product_weight){.rows = parameter.rows, .columns = parameter.columns};
+        add_matrix(linear, &parameter);
     }
+    if (together) linear->weight[0].rows = linear->rows;
 }
 
 void wr_linear_lay_out(wr_linear *linear, const wr_core *core, wr_arena *arena) {

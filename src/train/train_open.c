@@ -12,7 +12,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "text/vocab.h"
 #include "train/trainer.h"
 #include "train/vocabulary.h"
 
@@ -90,17 +89,7 @@ static weir_status train_vocabulary(wr_trainer *trainer, weir_error *error) {
 
 /* Of a text that is short a vocabulary may have fewer pieces than were asked for. */
 static weir_status count_trained(wr_trainer *trainer, weir_error *error) {
-    wr_gguf *gguf = NULL;
-    wr_vocab *vocab = NULL;
-    weir_status status = wr_gguf_open(trainer->vocabulary, trainer->allocator, &gguf, error);
-    if (status == WEIR_OK) {
-        status = wr_vocab_open(gguf, trainer->allocator, &vocab, error);
-    }
-    if (status == WEIR_OK) {
-        trainer->options.shape.vocabulary = wr_vocab_size(vocab);
-    }
-    wr_vocab_close(vocab);
-    wr_gguf_close(gguf);
+    weir_status status = wr_trainer_count_pieces(trainer, error);
     return status == WEIR_OK ? wr_trainer_plan(trainer, error) : status;
 }
 

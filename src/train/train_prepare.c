@@ -184,7 +184,7 @@ static weir_status name_paths(wr_trainer *trainer, weir_error *error) {
 
 /* ---- choices --------------------------------------------------------------------------------- */
 
-static weir_status count_pieces(const wr_trainer *trainer, int64_t *out, weir_error *error) {
+weir_status wr_trainer_count_pieces(wr_trainer *trainer, weir_error *error) {
     wr_gguf *gguf = NULL;
     wr_vocab *vocab = NULL;
     weir_status status = wr_gguf_open(trainer->vocabulary, trainer->allocator, &gguf, error);
@@ -195,7 +195,7 @@ static weir_status count_pieces(const wr_trainer *trainer, int64_t *out, weir_er
         status = wr_vocab_usable(vocab, error);
     }
     if (status == WEIR_OK) {
-        *out = wr_vocab_size(vocab);
+        trainer->options.shape.vocabulary = wr_vocab_size(vocab);
     }
     wr_vocab_close(vocab);
     wr_gguf_close(gguf);
@@ -375,7 +375,7 @@ static weir_status prepare(wr_trainer *trainer, weir_error *error) {
         status = find_checkpoint(trainer, error);
     }
     if (status == WEIR_OK && options->vocabulary != NULL) {
-        status = count_pieces(trainer, &options->shape.vocabulary, error);
+        status = wr_trainer_count_pieces(trainer, error);
     }
     if (status == WEIR_OK) {
         status = make_engine(trainer, error);

@@ -58,6 +58,8 @@ typedef struct wr_trainer {
 /* ---- train_prepare.c ---- */
 weir_status wr_trainer_prepare(wr_trainer *trainer, const weir_train_options *options,
                                weir_error *error);
+/* The vocabulary's own size becomes the shape's. */
+weir_status wr_trainer_count_pieces(wr_trainer *trainer, weir_error *error);
 /* Plan again: the vocabulary has another size than was asked for. */
 weir_status wr_trainer_plan(wr_trainer *trainer, weir_error *error);
 /* The steps are known: what depends on their number. */

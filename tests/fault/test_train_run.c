@@ -80,19 +80,6 @@ static void test_too_little_memory(void **state) {
 
 /* ---- disk ------------------------------------------------------------------------------------ */
 
-static rlim_t size_allowed;
-
-static bool fill_disk(void *context, const weir_train_progress *progress) {
-    (void)context;
-    if (progress->stage == WEIR_TRAIN_STEP && progress->step == 10) {
-        struct rlimit limit;
-        getrlimit(RLIMIT_FSIZE, &limit);
-        limit.rlim_cur = size_allowed;
-        setrlimit(RLIMIT_FSIZE, &limit);
-    }
-    return true;
-}
-
 static void test_full_disk(void **state) {
     (void)state;
     struct rlimit before;
@@ -105,9 +92,9 @@ static void test_full_disk(void **state) {
     static const rlim_t sizes[] = {500, 5000, 60000}; /* the log, the header, the arrays */
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
         weir_train_result result;
-        size_allowed = sizes[i];
+        train_files_hold = sizes[i];
         options.fresh = true;
-        options.progress = fill_disk;
+        options.progress = train_limit_files;
         refuses(&options, WEIR_IO, i == 0 ? "the log cannot be written" : "disk.run/checkpoint");
         setrlimit(RLIMIT_FSIZE, &before);
         options.fresh = false;

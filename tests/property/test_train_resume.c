@@ -95,29 +95,15 @@ static void test_killed_at_any_moment(void **state) {
 
 /* ---- in the middle of a checkpoint ----------------------------------------------------------- */
 
-static rlim_t size_allowed;
-
-/* From step 10 on, a file that grows beyond the limit kills the process. */
-static bool limit_files(void *context, const weir_train_progress *progress) {
-    (void)context;
-    if (progress->stage == WEIR_TRAIN_STEP && progress->step == 10) {
-        struct rlimit limit;
-        getrlimit(RLIMIT_FSIZE, &limit);
-        limit.rlim_cur = size_allowed;
-        setrlimit(RLIMIT_FSIZE, &limit);
-    }
-    return true;
-}
-
 static void test_killed_while_writing(void **state) {
     (void)state;
     static const rlim_t sizes[] = {5000, 9000, 30000, 80000};
     signal(SIGXFSZ, SIG_DFL);
     begin(4, WEIR_TRAIN_SINK_ZERO, "float32");
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
-        killed_options.progress = limit_files;
+        killed_options.progress = train_limit_files;
         killed_options.fresh = true;
-        size_allowed = sizes[i];
+        train_files_hold = sizes[i];
         assert_int_equal(wait_for(start()), SIGXFSZ);
         killed_options.progress = NULL;
         killed_options.fresh = false;

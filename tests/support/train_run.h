@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -110,6 +111,20 @@ static inline weir_train_options train_options(const char *out) {
     options.evaluate_most = 3;
     options.probe = 6;
     return options;
+}
+
+static rlim_t train_files_hold;
+
+/* Progress: from step 10 on, files hold no more than `train_files_hold` bytes. */
+static inline bool train_limit_files(void *context, const weir_train_progress *progress) {
+    (void)context;
+    if (progress->stage == WEIR_TRAIN_STEP && progress->step == 10) {
+        struct rlimit limit;
+        getrlimit(RLIMIT_FSIZE, &limit);
+        limit.rlim_cur = train_files_hold;
+        setrlimit(RLIMIT_FSIZE, &limit);
+    }
+    return true;
 }
 
 static inline void train_must(const weir_train_options *options, weir_train_result *result) {

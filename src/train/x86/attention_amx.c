@@ -35,33 +35,27 @@ typedef struct room {
 
 static int64_t padded(int64_t n) { return (n + WR_TILE_SIDE - 1) / WR_TILE_SIDE * WR_TILE_SIDE; }
 
-static void *take(uint8_t **at, size_t bytes) {
-    uint8_t *taken = *at;
-    *at += (bytes + 63) / 64 * 64;
-    return taken;
-}
-
 static size_t lay_out(room *r, int64_t context, int64_t head_dim, void *scratch) {
     uint8_t *at = scratch;
     const int64_t dim = r->dim = padded(head_dim), keys = r->keys = padded(context);
     const size_t key_bytes = wr_tiles_bytes(keys, dim), span_bytes = wr_tiles_bytes(SPAN, dim);
-    r->rows = take(&at, sizeof(float) * (size_t)((keys > SPAN ? keys : SPAN) * dim));
-    r->scores = take(&at, sizeof(float) * (size_t)(QUERIES * keys));
-    r->changes = take(&at, sizeof(float) * (size_t)(QUERIES * keys));
-    r->result = take(&at, sizeof(float) * (size_t)(QUERIES * dim));
-    r->key_gradients = take(&at, sizeof(float) * (size_t)(keys * dim));
-    r->value_gradients = take(&at, sizeof(float) * (size_t)(keys * dim));
-    r->keys_right_turned = take(&at, key_bytes);
-    r->values_right_turned = take(&at, key_bytes);
-    r->keys_right = take(&at, key_bytes);
-    r->values_right = take(&at, key_bytes);
-    r->queries_left = take(&at, span_bytes);
-    r->queries_right = take(&at, span_bytes);
-    r->dout_left = take(&at, span_bytes);
-    r->dout_right = take(&at, span_bytes);
-    r->weights_left = take(&at, wr_tiles_bytes(QUERIES, keys));
-    r->p_turned = take(&at, wr_tiles_bytes(keys, SPAN));
-    r->ds_turned = take(&at, wr_tiles_bytes(keys, SPAN));
+    r->rows = tiles_take(&at, sizeof(float) * (size_t)((keys > SPAN ? keys : SPAN) * dim));
+    r->scores = tiles_take(&at, sizeof(float) * (size_t)(QUERIES * keys));
+    r->changes = tiles_take(&at, sizeof(float) * (size_t)(QUERIES * keys));
+    r->result = tiles_take(&at, sizeof(float) * (size_t)(QUERIES * dim));
+    r->key_gradients = tiles_take(&at, sizeof(float) * (size_t)(keys * dim));
+    r->value_gradients = tiles_take(&at, sizeof(float) * (size_t)(keys * dim));
+    r->keys_right_turned = tiles_take(&at, key_bytes);
+    r->values_right_turned = tiles_take(&at, key_bytes);
+    r->keys_right = tiles_take(&at, key_bytes);
+    r->values_right = tiles_take(&at, key_bytes);
+    r->queries_left = tiles_take(&at, span_bytes);
+    r->queries_right = tiles_take(&at, span_bytes);
+    r->dout_left = tiles_take(&at, span_bytes);
+    r->dout_right = tiles_take(&at, span_bytes);
+    r->weights_left = tiles_take(&at, wr_tiles_bytes(QUERIES, keys));
+    r->p_turned = tiles_take(&at, wr_tiles_bytes(keys, SPAN));
+    r->ds_turned = tiles_take(&at, wr_tiles_bytes(keys, SPAN));
     return (size_t)(at - (uint8_t *)scratch);
 }
 
@@ -223,7 +217,7 @@ static float softmax_row(const item *it, int64_t head, int64_t i, int64_t t, int
     for (int64_t j = 0; j < keys; j += LANES) {
         vec p = v_zero();
         if (j <= t)
-            p = _mm512_maskz_mov_ps(seen_keys(j, t), tiles_exp2(v_sub(v_load(s + j), v_all(m))));
+            p = _mm512_maskz_mov_ps(seen_keys(j, t), v_exp2(v_sub(v_load(s + j), v_all(m))));
         sum = v_add(sum, p);
         _mm256_storeu_si256((__m256i *)(void *)weight_at(&it->r, i, j),
                             (__m256i)_mm512_cvtneps_pbh(p));
@@ -328,7 +322,7 @@ INLINE void change_tile(const item *it, const span *s, int64_t i, int64_t key) {
             const int64_t row = 2 * pair + half, t = s->first + i + row;
             const vec score =
                 v_fma(key_numbers(key - t), slope, v_load(r->scores + row * r->keys + key));
-            const vec weight = tiles_exp2(v_sub(score, v_all(s->l[i + row])));
+            const vec weight = v_exp2(v_sub(score, v_all(s->l[i + row])));
             p_of[half] = _mm512_maskz_mov_ps(seen_keys(key, t), weight);
             ds_of[half] = v_mul(
                 p_of[half], v_sub(v_load(r->changes + row * r->keys + key), v_all(s->d[i + row])));

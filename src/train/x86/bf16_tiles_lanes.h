@@ -6,6 +6,8 @@
 
 #include "tensor/x86/simd_avx512.h"
 
+#include "tensor/x86/exp2_lanes.h" /* over its vectors */
+
 /* 32 words: those of `low`, then those of `high`; to nearest, ties to even. */
 INLINE vec tiles_words(vec high, vec low) {
     return _mm512_castsi512_ps((__m512i)_mm512_cvtne2ps_pbh(high, low));
@@ -25,20 +27,11 @@ INLINE vec tiles_row_part(const float *row, int64_t left) {
     return left >= LANES ? v_load(row) : left > 0 ? v_load_part(row, left) : v_zero();
 }
 
-#define LOG2_OF_E 1.44269504088896341f
-#define LN_OF_2 0.693147180559945309f
-
-/* 2^x: 2^floor(x) times the minimax polynomial of 2^r on [0, 1] (relative error 7.5e-8); 0 below
- * 2^-126. */
-INLINE vec tiles_exp2(vec x) {
-    const vec r = v_fraction(x);
-    vec p = v_all(0x1.ec320ap-10f);
-    p = v_fma(p, r, v_all(0x1.26900cp-7f));
-    p = v_fma(p, r, v_all(0x1.c95446p-5f));
-    p = v_fma(p, r, v_all(0x1.ebd5a8p-3f));
-    p = v_fma(p, r, v_all(0x1.62e4f6p-1f));
-    p = v_fma(p, r, v_all(0x1.fffffep-1f));
-    return v_scale_by_floor(p, x);
+/* The next `bytes` of a scratch, on a line of their own; over NULL it only measures. */
+static inline void *tiles_take(uint8_t **at, size_t bytes) {
+    uint8_t *taken = *at;
+    *at += (bytes + 63) / 64 * 64;
+    return taken;
 }
 
 #endif

@@ -29,21 +29,15 @@ typedef struct room {
     uint8_t *gated;         /* left, [TOKENS, 2 hidden]: changes of gate and up */
 } room;
 
-static void *take(uint8_t **at, size_t bytes) {
-    uint8_t *taken = *at;
-    *at += (bytes + 63) / 64 * 64;
-    return taken;
-}
-
 static size_t lay_out(room *r, int64_t width, int64_t hidden, void *scratch) {
     uint8_t *at = scratch;
-    r->normed = take(&at, sizeof(float) * (size_t)(TOKENS * width));
-    r->change = take(&at, sizeof(float) * (size_t)(TOKENS * width));
-    r->a = take(&at, sizeof(float) * TOKENS * CHUNK);
-    r->b = take(&at, sizeof(float) * TOKENS * CHUNK);
-    r->input = take(&at, wr_tiles_bytes(TOKENS, width));
-    r->hidden = take(&at, wr_tiles_bytes(TOKENS, hidden));
-    r->gated = take(&at, wr_tiles_bytes(TOKENS, 2 * hidden));
+    r->normed = tiles_take(&at, sizeof(float) * (size_t)(TOKENS * width));
+    r->change = tiles_take(&at, sizeof(float) * (size_t)(TOKENS * width));
+    r->a = tiles_take(&at, sizeof(float) * TOKENS * CHUNK);
+    r->b = tiles_take(&at, sizeof(float) * TOKENS * CHUNK);
+    r->input = tiles_take(&at, wr_tiles_bytes(TOKENS, width));
+    r->hidden = tiles_take(&at, wr_tiles_bytes(TOKENS, hidden));
+    r->gated = tiles_take(&at, wr_tiles_bytes(TOKENS, 2 * hidden));
     return (size_t)(at - (uint8_t *)scratch);
 }
 
@@ -97,7 +91,7 @@ static const uint8_t *columns_of(const uint8_t *right, int64_t column, int64_t k
 
 /* 1 / (1 + exp(-g)) */
 INLINE vec sigmoid(vec g) {
-    const vec d = v_add(v_all(1), tiles_exp2(v_min(v_all(120), v_mul(g, v_all(-LOG2_OF_E)))));
+    const vec d = v_add(v_all(1), v_exp2(v_min(v_all(120), v_mul(g, v_all(-LOG2_OF_E)))));
     const vec near = _mm512_rcp14_ps(d);
     return v_mul(near, v_sub(v_all(2), v_mul(d, near)));
 }

@@ -22,20 +22,14 @@ typedef struct room {
     float *target;    /* [block] its logit */
 } room;
 
-static void *take(uint8_t **at, size_t bytes) {
-    uint8_t *taken = *at;
-    *at += (bytes + 63) / 64 * 64;
-    return taken;
-}
-
 static size_t lay_out(room *r, int64_t width, int64_t block, void *scratch) {
     uint8_t *at = scratch;
-    r->x = take(&at, wr_tiles_bytes(block, width));
-    r->changes = take(&at, wr_tiles_bytes(TOKENS, PART));
-    r->logits = take(&at, sizeof(float) * TOKENS * PART);
-    r->max = take(&at, sizeof(float) * (size_t)block);
-    r->sum = take(&at, sizeof(float) * (size_t)block);
-    r->target = take(&at, sizeof(float) * (size_t)block);
+    r->x = tiles_take(&at, wr_tiles_bytes(block, width));
+    r->changes = tiles_take(&at, wr_tiles_bytes(TOKENS, PART));
+    r->logits = tiles_take(&at, sizeof(float) * TOKENS * PART);
+    r->max = tiles_take(&at, sizeof(float) * (size_t)block);
+    r->sum = tiles_take(&at, sizeof(float) * (size_t)block);
+    r->target = tiles_take(&at, sizeof(float) * (size_t)block);
     return (size_t)(at - (uint8_t *)scratch);
 }
 
@@ -86,7 +80,7 @@ static void sum_part(const part *p) {
         for (int64_t j = 0; j < p->count; j += LANES) best = v_max(scores_at(p, i, j, none), best);
         const float max = fmaxf(r->max[at], v_largest(best));
         for (int64_t j = 0; j < p->count; j += LANES)
-            sum = v_add(sum, tiles_exp2(v_sub(scores_at(p, i, j, none), v_all(max))));
+            sum = v_add(sum, v_exp2(v_sub(scores_at(p, i, j, none), v_all(max))));
         r->sum[at] = r->sum[at] * exp2f(r->max[at] - max) + v_sum(sum);
         r->max[at] = max;
     }
@@ -127,7 +121,7 @@ static void change_columns(const part *p, int64_t j) {
             if (i < p->tokens && j < p->count) {
                 const int target = job->targets[p->first + at];
                 const __mmask16 is = _mm512_cmpeq_epi32_mask(column, _mm512_set1_epi32(target));
-                const vec weight = tiles_exp2(v_sub(scores_at(p, i, j, none), v_all(r->max[at])));
+                const vec weight = v_exp2(v_sub(scores_at(p, i, j, none), v_all(r->max[at])));
                 change[half] = _mm512_mask_sub_ps(weight, is, weight, v_all(1));
             }
             _mm256_storeu_si256((__m256i *)(void *)change_at(r, i, j),

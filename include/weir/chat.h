@@ -20,19 +20,12 @@
 #ifndef WEIR_CHAT_H
 #define WEIR_CHAT_H
 
-#include "weir/stream.h"
+#include "weir/message.h"
+#include "weir/model.h"
 
 #ifdef __cplusplus
 extern "C" {
 #endif
-
-typedef enum weir_role { WEIR_ROLE_SYSTEM, WEIR_ROLE_USER, WEIR_ROLE_ASSISTANT } weir_role;
-
-typedef struct weir_message {
-    weir_role role;
-    const char *text; /* borrowed; UTF-8, not NUL-terminated */
-    size_t size;      /* bytes */
-} weir_message;
 
 /* The name of format i that weir knows, from 0; NULL behind the last. weir_model_info has that of a
  * model. */
@@ -52,7 +45,7 @@ WEIR_API weir_status weir_chat_render(const weir_model *model, const weir_messag
                                       void *context, weir_error *error);
 
 /* Receives its tokens in order. `border`: those that come next begin a message from which the rest
- * is a valid conversation (weir_stream_border); `count` is 0 then. */
+ * is a valid conversation (weir_stream_border in weir/stream.h); `count` is 0 then. */
 typedef weir_status (*weir_chat_token_fn)(void *context, const int32_t *tokens, int64_t count,
                                           bool border);
 
@@ -68,13 +61,6 @@ WEIR_API weir_status weir_chat_count_pinned(const weir_model *model, const weir_
 /* A text that begins the user's next turn, where the format has no control token for that: a stop
  * string of answers. NULL: not needed. */
 WEIR_API const char *weir_chat_stop(const weir_model *model);
-
-/* Feed messages, and what makes the model answer, with borders. On an empty stream the conversation
- * begins; else they follow an answer, which is closed first as far as the model has not done so (an
- * end token of another format is taken back). Every message but the last may be an answer that
- * somebody else gave. */
-WEIR_API weir_status weir_stream_feed_chat(weir_stream *stream, const weir_message *messages,
-                                           int64_t count, weir_error *error);
 
 /* What a generated token belongs to, in formats where the model thinks aloud in channels. Begin
  * with {0} for every answer, and ask token by token. */

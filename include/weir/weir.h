@@ -11,6 +11,7 @@
 #include "weir/chat.h"
 #include "weir/make_random.h"
 #include "weir/memory.h"
+#include "weir/message.h"
 #include "weir/model.h"
 #include "weir/observe.h"
 #include "weir/sampling.h"

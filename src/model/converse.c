@@ -4,6 +4,7 @@
 
 #include "model/network.h"
 #include "text/chat.h"
+#include "weir/chat.h"
 
 /* ---- which format ---------------------------------------------------------------------------- */
 

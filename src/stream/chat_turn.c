@@ -7,6 +7,7 @@
  */
 #include "stream/stream_private.h"
 #include "text/chat.h"
+#include "weir/chat.h"
 
 #define HEAD_TOKENS 64 /* more than any format has between two messages */
 

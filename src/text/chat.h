@@ -14,7 +14,7 @@
 
 #include "text/chat_format.h"
 #include "text/tokenizer.h"
-#include "weir/chat.h"
+#include "weir/message.h"
 
 /* A format, with what the file's template adds to it. */
 typedef struct wr_chat {

@@ -21,6 +21,7 @@ BEGIN {
     public_home["cloze"] = "eval"
     public_home["machine"] = "eval"
     public_home["batch"] = "stream"
+    public_home["positions"] = "position"
     public_home["weir"] = "stream" # the engine as a whole
 }
 

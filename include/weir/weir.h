@@ -12,6 +12,7 @@
 #include "weir/memory.h"
 #include "weir/model.h"
 #include "weir/observe.h"
+#include "weir/positions.h"
 #include "weir/sampling.h"
 #include "weir/status.h"
 #include "weir/stream.h"

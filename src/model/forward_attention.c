@@ -10,9 +10,9 @@ static wr_cache_view *view_at(const wr_forward *f, int32_t segment, int32_t grou
 
 static void place_task(void *context, int64_t begin, int64_t end, int worker) {
     wr_forward *f = context;
-    const wr_rope *rope = &f->model->rope;
     (void)worker;
     for (int64_t i = begin; i < end; i++) {
+        const wr_rope *rope = wr_segment_at(f, i)->ropes;
         const wr_cache *cache = wr_segment_at(f, i)->cache;
         int64_t t = wr_index_at(f, i);
         int64_t position = wr_cache_position(cache, t);
@@ -84,10 +84,10 @@ static void rotate_task(void *context, int64_t begin, int64_t end, int worker) {
     const layer_step *step = context;
     wr_forward *f = step->f;
     const weir_model *m = f->model;
-    const wr_rope *rope = &m->rope;
     int64_t query = (int64_t)m->heads * m->key_dim;
     (void)worker;
     for (int64_t i = begin; i < end; i++) {
+        const wr_rope *rope = wr_segment_at(f, i)->ropes;
         const float *angles = f->angles + i * 2 * rope->dim;
         float *q = f->q + i * query;
         float *k = f->k + i * m->kv_heads * m->key_dim;

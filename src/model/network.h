@@ -31,6 +31,9 @@ typedef struct wr_block {
     wr_linear gate, up, down;
 } wr_block;
 
+/* Sets of rotary frequencies that the layers of one model may differ in. */
+#define WR_ROPES 2
+
 struct weir_model {
     weir_allocator allocator;
     bool has_allocator;
@@ -48,15 +51,20 @@ struct weir_model {
     float norm_epsilon;
     float attention_scale;
     int32_t rotary_dim;
-    double rope_base;
-    double rope_scale;
+    /* What the file says; a stream's options may say otherwise of the first. */
+    wr_rope_recipe rope_recipes[WR_ROPES];
+    int32_t rope_count;     /* 0: nothing is rotated */
+    bool knows_original;    /* its context before any scaling is in the file, or is the trained
+                               one because nothing is scaled */
+    bool has_rope_lists;    /* of LongRoPE's divisors */
+    int64_t scaled_context; /* that its own frequencies reach */
     int64_t *layer_windows; /* [layers] 0: none; NULL: no layer has one */
     wr_sink_term sink_term;
     wr_positions positions;
+    double alibi_bias; /* of linear biases */
 
-    bool bound;     /* weights are there, and all below */
-    wr_arena arena; /* the tables below, and vectors as floats whatever the file stores */
-    wr_rope rope;
+    bool bound;          /* weights are there, and all below */
+    wr_arena arena;      /* the tables below, and vectors as floats whatever the file stores */
     const float *slopes; /* [heads] of linear biases, or NULL */
     wr_matrix embedding; /* [vocabulary, width] */
     wr_norm final_norm;
@@ -80,6 +88,12 @@ uint64_t wr_model_fingerprint(const weir_model *model);
 void wr_model_survey(weir_model *model);
 /* Check the family and its numbers. */
 weir_status wr_model_describe(weir_model *model, weir_error *error);
+/* The part of it that is about rotary positions (describe_rope.c). */
+weir_status wr_model_describe_rope(weir_model *model, weir_error *error);
+/* The recipes that a stream's options ask for, and the context that it reaches. WEIR_USAGE: options
+ * that do not apply, or need another. */
+weir_status wr_model_choose_rope(const weir_model *model, const weir_rope_options *options,
+                                 wr_rope_recipe out[WR_ROPES], int64_t *context, weir_error *error);
 /* Bind every weight by name (bind.c). */
 weir_status wr_model_bind(weir_model *model, weir_error *error);
 /* Rearrange the bound weights for the kernels (pack.c). */

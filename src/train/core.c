@@ -295,11 +295,6 @@ void wr_core_parameters_changed(wr_core *core) {
     wr_linear_prepare(&core->head, core->threads);
 }
 
-/* Whose prediction counts: of all fed tokens but the sink's. */
-static bool is_scored(const weir_train_shape *shape, int64_t t) {
-    return t > 0 || shape->sink != WEIR_TRAIN_SINK_TOKEN;
-}
-
 static weir_status feed(wr_core *core, const int32_t *tokens, int64_t samples, weir_error *error) {
     const weir_train_shape *shape = &core->shape;
     if (samples < 1 || samples > core->samples) {
@@ -319,7 +314,7 @@ static weir_status feed(wr_core *core, const int32_t *tokens, int64_t samples, w
             const int32_t *at = tokens + sample * (shape->context + 1) + t;
             const int64_t row = sample * shape->context + t;
             core->fed[row] = at[0];
-            core->targets[row] = is_scored(shape, t) ? at[1] : -1;
+            core->targets[row] = at[1];
         }
     }
     return WEIR_OK;

@@ -211,7 +211,5 @@ def loss(p, tokens, shape, constants):
     x = rms_norm(x, p["output_norm.weight"], shape.norm_epsilon)
     logits = x @ p["token_embd.weight" if shape.tied else "output.weight"].T
     targets = tokens[:, 1:]
-    if shape.sink == "token":  # the sink's own prediction is not scored
-        logits, targets = logits[:, 1:], targets[:, 1:]
     nll = F.cross_entropy(logits.reshape(-1, shape.vocabulary), targets.reshape(-1), reduction="sum")
     return nll, targets.numel()

@@ -66,7 +66,7 @@ typedef struct weir_model_info {
     int64_t layer_window;     /* a trained window of the layers themselves; 0: none */
     bool sink_token;          /* BOS was trained as a sink (metadata weir.sink_token) */
     const char *sink_term;    /* beside the keys in the softmax: "none", "zero", "logit" */
-    const char *positions;    /* "rope", "alibi" */
+    const char *positions;    /* "rope", "alibi", "learned" (such a model cannot stream) */
     const char *rope_scaling; /* "none", "linear", "dynamic", "yarn", "llama3", "longrope" */
     const char *tokenizer;    /* "SentencePiece BPE", "byte-level BPE", ..., "none" */
     bool tokenizer_usable;    /* text can be fed */

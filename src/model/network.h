@@ -19,16 +19,21 @@ typedef struct wr_linear {
 } wr_linear;
 
 typedef struct wr_norm {
-    const float *weight; /* [width] */
-    const float *bias;   /* [width] or NULL */
+    const float *weight; /* [width], or as wr_head_norm says. NULL: the block has no such norm */
+    const float *bias;   /* as many, or NULL */
 } wr_norm;
 
+/* A weight that its file keeps with others in one tensor is a view of its rows. */
 typedef struct wr_block {
-    wr_norm attention_norm;
+    wr_norm attention_norm; /* none: attention reads x */
     wr_linear q, k, v, out;
-    const float *sink_logits; /* [heads] z, or NULL where the softmax has no such term */
-    wr_norm feed_forward_norm;
+    wr_norm q_norm, k_norm;
+    const float *sink_logits;  /* [heads] z, or NULL where the softmax has no such term */
+    int32_t rope;              /* of the model's; -1: the layer rotates nothing */
+    wr_norm attention_after;   /* of what attention adds to x */
+    wr_norm feed_forward_norm; /* none: reads what attention read (parallel), or x */
     wr_linear gate, up, down;
+    wr_norm feed_forward_after; /* of what this half adds to x */
 } wr_block;
 
 /* Sets of rotary frequencies that the layers of one model may differ in. */
@@ -61,12 +66,15 @@ struct weir_model {
     int64_t *layer_windows; /* [layers] 0: none; NULL: no layer has one */
     wr_sink_term sink_term;
     wr_positions positions;
-    double alibi_bias; /* of linear biases */
+    double alibi_bias; /* the largest of linear biases: 8 */
+    float qkv_limit;   /* queries, keys and values are cut to [-limit, limit]; 0: are not */
+    bool parallel;     /* the second half of a block reads x as the first found it */
 
     bool bound;          /* weights are there, and all below */
     wr_arena arena;      /* the tables below, and vectors as floats whatever the file stores */
     const float *slopes; /* [heads] of linear biases, or NULL */
     wr_matrix embedding; /* [vocabulary, width] */
+    wr_matrix position_embedding; /* [trained context, width]; data NULL: none */
     wr_norm final_norm;
     wr_linear head;        /* [vocabulary, width] */
     wr_block *blocks;      /* [layers] */

@@ -18,6 +18,7 @@ BEGIN {
     public_home["sampling"] = "sample"
     public_home["make_random"] = "model"
     public_home["observe"] = "model"
+    public_home["chat"] = "model"
     public_home["streameval"] = "eval"
     public_home["cloze"] = "eval"
     public_home["machine"] = "eval"

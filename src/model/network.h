@@ -9,7 +9,7 @@
 #include "file/gguf.h"
 #include "model/family.h"
 #include "position/rope.h"
-#include "text/vocab.h"
+#include "text/chat.h"
 #include "weir/model.h"
 
 /* A weight and, where the file has one, its bias. */
@@ -45,6 +45,7 @@ struct weir_model {
     wr_gguf *gguf;
     wr_vocab *vocab;
     const wr_kernels *kernels;
+    wr_chat chat;
     weir_model_info info;
     char *strings; /* copies behind info */
     size_t strings_size;
@@ -102,6 +103,8 @@ weir_status wr_model_describe_rope(weir_model *model, weir_error *error);
  * that do not apply, or need another. */
 weir_status wr_model_choose_rope(const weir_model *model, const weir_rope_options *options,
                                  wr_rope_recipe out[WR_ROPES], int64_t *context, weir_error *error);
+/* The chat template of this name, or the file's (converse.c). */
+weir_status wr_model_choose_chat(weir_model *model, const char *name, weir_error *error);
 /* Bind every weight by name (bind.c). */
 weir_status wr_model_bind(weir_model *model, weir_error *error);
 /* Rearrange the bound weights for the kernels (pack.c). */

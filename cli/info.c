@@ -108,6 +108,9 @@ static void print_shape(const weir_model_info *info) {
                : strcmp(info->positions, "learned") == 0 ? "learned positions"
                                                          : "rotary positions");
     }
+    if (strcmp(info->rope_scaling, "none") != 0) {
+        printf("  rotary positions  scaled: %s\n", info->rope_scaling);
+    }
 }
 
 static void print_text_side(const weir_model_info *info) {
@@ -123,8 +126,11 @@ static void print_text_side(const weir_model_info *info) {
         printf(", ends with %d", info->eos);
     }
     puts(info->tokenizer_usable || info->pieces == 0 ? "" : "; weir cannot read text with it yet");
-    if (info->chat_template_size > 0) {
-        printf("  chat template     %.*s\n", (int)template_line(info, 60), info->chat_template);
+    if (info->chat_template_size > 0 && info->chat_format[0] != '\0') {
+        printf("  chat template     %s\n", info->chat_format);
+    } else if (info->chat_template_size > 0) {
+        printf("  chat template     unknown: %.*s\n", (int)template_line(info, 60),
+               info->chat_template);
     } else {
         puts("  chat template     none");
     }
@@ -215,6 +221,7 @@ static void put_shape(json_t *object, const weir_model_info *info) {
     json_object_set_new(object, "sink_token", json_boolean(info->sink_token));
     put_text(object, "sink_term", info->sink_term);
     put_text(object, "positions", info->positions);
+    put_text(object, "rope_scaling", info->rope_scaling);
 }
 
 static weir_status print_json(const summary *sum, weir_error *error) {
@@ -235,6 +242,10 @@ static weir_status print_json(const summary *sum, weir_error *error) {
     json_object_set_new(object, "chat_template",
                         info->chat_template_size > 0
                             ? json_text(info->chat_template, info->chat_template_size)
+                            : json_null());
+    json_object_set_new(object, "chat_format",
+                        info->chat_template_size > 0 && info->chat_format[0] != '\0'
+                            ? json_string(info->chat_format)
                             : json_null());
     json_object_set_new(object, "formats", formats_json(sum));
     if (sum->streams) {

@@ -18,11 +18,13 @@ BEGIN {
     public_home["sampling"] = "sample"
     public_home["make_random"] = "model"
     public_home["observe"] = "model"
+    public_home["chat"] = "model"
     public_home["streameval"] = "eval"
     public_home["cloze"] = "eval"
     public_home["machine"] = "eval"
     public_home["quantize"] = "convert"
     public_home["batch"] = "stream"
+    public_home["positions"] = "position"
     public_home["weir"] = "stream" # the engine as a whole
 }
 

@@ -116,7 +116,7 @@ static void refuses_to_stream(const weir_model *model) {
         weir_error error;
         weir_plan plan;
         weir_stream_options options = stream_options(policies[i], 4, 30);
-        assert_refused(weir_stream_plan(model, &options, &plan, &error), WEIR_UNSUPPORTED, &error,
+        assert_refused(weir_stream_plan(model, &options, &plan, &error), WEIR_USAGE, &error,
                        "choose the policy recompute");
     }
     weir_error error;

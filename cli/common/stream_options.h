@@ -8,10 +8,12 @@
 #include "common/option.h"
 #include "weir/stream.h"
 
-/* The places of these words are the values of weir_policy, weir_cache_type and weir_eviction. */
+/* The places of these words are the values of weir_policy, weir_cache_type, weir_eviction and
+ * weir_rope_scaling. */
 #define POLICY_WORDS "sink|window|dense|recompute"
 #define CACHE_TYPE_WORDS "f16|f32|q8_0"
 #define EVICTION_WORDS "token|message"
+#define ROPE_SCALING_WORDS "file|none|linear|dynamic|yarn|llama3|longrope"
 
 #define ONLY_SINK (1u << WEIR_SINK)
 #define ONLY_WINDOWS (1u << WEIR_SINK | 1u << WEIR_WINDOW | 1u << WEIR_RECOMPUTE)
@@ -34,8 +36,10 @@ extern const cli_option retention_options[];
 /* How it is held and computed. */
 typedef struct engine_arguments {
     cli_value cache_type, chunk, threads, cpu, no_repack;
+    cli_value rope_scaling, rope_factor, rope_base, rope_context;
 } engine_arguments;
-extern const cli_option engine_options[];  /* of the stream */
+extern const cli_option engine_options[]; /* of the stream */
+extern const cli_option rope_options[];   /* of the stream: a longer context by other frequencies */
 extern const cli_option loading_options[]; /* of the model: for commands that load its weights */
 
 const char *policy_name(weir_policy policy);
@@ -59,6 +63,9 @@ weir_status dense_length(weir_stream_options *options, const weir_model *model, 
  * as sinks from the start; S + W stays. */
 weir_status keep_first(weir_stream_options *options, const weir_model *model, const char *system,
                        int64_t pin, weir_error *error);
+/* The same for tokens that were counted already; `what` says whose they are. */
+weir_status keep_tokens(weir_stream_options *options, const weir_model *model, int64_t tokens,
+                        const char *what, weir_error *error);
 void engine_apply(const engine_arguments *from, weir_stream_options *to);
 /* Drafts need chunks of more than one token. */
 weir_status lookup_check(const cli_value *lookup, const engine_arguments *engine,
@@ -67,6 +74,10 @@ weir_status lookup_check(const cli_value *lookup, const engine_arguments *engine
 /* `engine` may be NULL: no option for the CPU. */
 weir_status open_model(const char *path, const engine_arguments *engine, bool metadata_only,
                        weir_model **out, weir_error *error);
+
+/* For a talk: `chat_template` NULL is the file's own. */
+weir_status open_chat_model(const char *path, const engine_arguments *engine,
+                            const char *chat_template, weir_model **out, weir_error *error);
 
 /* What every command says when --window and --cache come together. */
 weir_status window_and_cache(weir_error *error);

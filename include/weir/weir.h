@@ -8,10 +8,13 @@
 #define WEIR_WEIR_H
 
 #include "weir/batch.h"
+#include "weir/chat.h"
 #include "weir/make_random.h"
 #include "weir/memory.h"
+#include "weir/message.h"
 #include "weir/model.h"
 #include "weir/observe.h"
+#include "weir/positions.h"
 #include "weir/sampling.h"
 #include "weir/status.h"
 #include "weir/stream.h"

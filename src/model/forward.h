@@ -16,6 +16,8 @@
  *
  *     x -> norm -> q k v -> rotate, cache -> attend -> out -> + x -> norm -> gate up -> down -> + x
  *
+ * What is in this row, and in which order, the family's row of data says (family.h).
+ *
  * Positions (STREAMING.md): a key is rotated once, at its stream index t; the query twice, at t for
  * recent keys and at c(t) for pinned ones.
  */
@@ -43,6 +45,7 @@ typedef struct wr_observer {
 /* Consecutive tokens of one cache, which is prepared for them. */
 typedef struct wr_segment {
     wr_cache *cache;
+    const wr_rope *ropes;        /* [the model's rope_count] the stream's frequencies */
     const int32_t *tokens;       /* [count] */
     int64_t count;               /* >= 1 */
     const atomic_bool *cancel;   /* true: nobody wants the result any more. NULL: never */

@@ -31,7 +31,11 @@ typedef struct block_fit {
     run_codes run[MOST_RUNS];
 } block_fit;
 
-static float as_half(float x) { return float_of_half(half_of_float(x)); }
+/* To the nearest half; what is not 0 does not become it. */
+static float as_half(float x) {
+    const float half = float_of_half(half_of_float(x));
+    return half == 0 && x != 0 ? copysignf(0x1p-24f, x) : half;
+}
 
 static int bounded(float x, int low, int high) {
     return x <= (float)low ? low : x >= (float)high ? high : (int)rintf(x);

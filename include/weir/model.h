@@ -73,7 +73,9 @@ typedef struct weir_model_info {
     const char *tokenizer;   /* "SentencePiece BPE", "byte-level BPE", ..., "none" */
     bool tokenizer_usable;   /* text can be fed */
     int64_t pieces;          /* tokens of the vocabulary in the file */
-    int32_t bos;             /* -1: none; so for eos */
+    bool encoder;            /* it reads a text both ways: no stream, see weir/embed.h */
+    const char *pooling; /* how an encoder's file makes one vector: "none", "mean", "cls", "last" */
+    int32_t bos;         /* -1: none; so for eos */
     int32_t eos;
     bool adds_bos;
     bool adds_eos;

@@ -108,6 +108,9 @@ static void print_shape(const weir_model_info *info) {
                : strcmp(info->positions, "learned") == 0 ? "learned positions"
                                                          : "rotary positions");
     }
+    if (strcmp(info->rope_scaling, "none") != 0) {
+        printf("  rotary positions  scaled: %s\n", info->rope_scaling);
+    }
 }
 
 static void print_text_side(const weir_model_info *info) {
@@ -218,6 +221,7 @@ static void put_shape(json_t *object, const weir_model_info *info) {
     json_object_set_new(object, "sink_token", json_boolean(info->sink_token));
     put_text(object, "sink_term", info->sink_term);
     put_text(object, "positions", info->positions);
+    put_text(object, "rope_scaling", info->rope_scaling);
 }
 
 static weir_status print_json(const summary *sum, weir_error *error) {

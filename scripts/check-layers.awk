@@ -24,6 +24,7 @@ BEGIN {
     public_home["machine"] = "eval"
     public_home["quantize"] = "convert"
     public_home["batch"] = "stream"
+    public_home["positions"] = "position"
     public_home["weir"] = "stream" # the engine as a whole
 }
 

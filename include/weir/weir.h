@@ -15,6 +15,7 @@
 #include "weir/message.h"
 #include "weir/model.h"
 #include "weir/observe.h"
+#include "weir/positions.h"
 #include "weir/sampling.h"
 #include "weir/status.h"
 #include "weir/stream.h"

@@ -48,6 +48,7 @@ typedef struct wr_text_bounds {
 /* Consecutive tokens of one cache, which is prepared for them. */
 typedef struct wr_segment {
     wr_cache *cache;
+    const wr_rope *ropes;        /* [the model's rope_count] the stream's frequencies */
     const int32_t *tokens;       /* [count] */
     int64_t count;               /* >= 1 */
     const atomic_bool *cancel;   /* true: nobody wants the result any more. NULL: never */

@@ -37,7 +37,7 @@ static void place_task(void *context, int64_t begin, int64_t end, int worker) {
         int64_t position = wr_cache_position(cache, t);
         f->turned[i] = position != t && wr_cache_pinned(cache) > 0;
         for (int32_t r = 0; r < f->model->rope_count; r++) {
-            const wr_rope *rope = &f->model->ropes[r];
+            const wr_rope *rope = &wr_segment_at(f, i)->ropes[r];
             float *angles = wr_angles_at(f, i, r);
             wr_rope_angles(rope, (uint64_t)t, angles);
             if (f->turned[i]) wr_rope_angles(rope, (uint64_t)position, angles + rope->dim);
@@ -123,7 +123,7 @@ static void norm_heads(const weir_model *m, float *x, const wr_norm *norm, int32
 static void rotate_row(const wr_forward *f, const wr_block *block, int64_t i, float *q, float *k) {
     const weir_model *m = f->model;
     if (block->rope < 0) return;
-    const wr_rope *rope = &m->ropes[block->rope];
+    const wr_rope *rope = &wr_segment_at(f, i)->ropes[block->rope];
     const float *angles = wr_angles_at(f, i, block->rope);
     if (f->turned[i])
         m->kernels->rotate(f->q_pinned + i * m->heads * m->key_dim, q, angles + rope->dim, m->heads,

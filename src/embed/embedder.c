@@ -45,6 +45,7 @@ struct weir_embedder {
     weir_embed_options options;
     int64_t limit; /* tokens of a text */
     int64_t rows;  /* of a chunk */
+    wr_rope ropes[WR_ROPES];
     wr_arena arena;
     wr_cache *cache;
     wr_forward *forward;
@@ -83,6 +84,19 @@ static weir_pooling pooling_of(const weir_model_info *info) {
     return strcmp(info->pooling, "last") == 0 ? WEIR_POOLING_LAST : WEIR_POOLING_MEAN;
 }
 
+/* Frequencies are chosen for texts of that length. */
+static weir_status resolve_ropes(weir_embedder *e, weir_error *error) {
+    const weir_model *m = e->model;
+    for (int32_t i = 0; i < m->rope_count; i++) {
+        weir_error inner;
+        weir_status status =
+            wr_rope_init(&e->ropes[i], m->family->pairing, &m->rope_recipes[i], e->limit, &inner);
+        if (status != WEIR_OK)
+            return weir_error_set(error, status, "%s: %s", m->info.path, inner.message);
+    }
+    return WEIR_OK;
+}
+
 static weir_status resolve(const weir_model *model, const weir_embed_options *options,
                            weir_embedder *out, weir_error *error) {
     const int64_t trained = model->info.trained_context;
@@ -110,7 +124,7 @@ static weir_status resolve(const weir_model *model, const weir_embed_options *op
     if (model->info.encoder && out->rows < LEAST_ROWS) out->rows = LEAST_ROWS;
     if (o.threads == 0) o.threads = wr_cpu_count();
     out->options = o;
-    return WEIR_OK;
+    return resolve_ropes(out, error);
 }
 
 static wr_cache_options cache_options(const weir_embedder *e) {
@@ -263,6 +277,7 @@ static weir_status run_waiting(weir_embedder *e, weir_error *error) {
                           .tokens = e->tokens,
                           .count = e->used,
                           .observer = is_observed(e) ? &e->observer : NULL,
+                          .ropes = e->ropes,
                           .bounds = e->bounds};
     wr_forward_chunk(e->forward, &segment, 1);
     for (int64_t i = 0; i < e->text_count && status == WEIR_OK; i++) {
@@ -307,7 +322,8 @@ static weir_status read_text(weir_embedder *e, const int32_t *tokens, int64_t co
         wr_segment segment = {.cache = e->cache,
                               .tokens = tokens + at,
                               .count = rows,
-                              .observer = is_observed(e) ? &e->observer : NULL};
+                              .observer = is_observed(e) ? &e->observer : NULL,
+                              .ropes = e->ropes};
         wr_forward_chunk(e->forward, &segment, 1);
         pool_take(e, 0, rows);
         wr_cache_commit(e->cache, rows, &ignored[0], &ignored[1]);

@@ -15,7 +15,7 @@ static void place_in_text(const wr_forward *f, int64_t row) {
     const int64_t t = wr_index_at(f, row);
     f->turned[row] = false;
     for (int32_t r = 0; r < f->model->rope_count; r++)
-        wr_rope_angles(&f->model->ropes[r], (uint64_t)(t - text->begin), wr_angles_at(f, row, r));
+        wr_rope_angles(&s->ropes[r], (uint64_t)(t - text->begin), wr_angles_at(f, row, r));
     for (int32_t g = 0; g < wr_cache_groups(s->cache); g++) {
         const int64_t first = view_at(f, f->segment_of[row], g)->recent_first;
         f->spans[g * f->chunk + row] = (wr_token_spans){

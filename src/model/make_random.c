@@ -106,7 +106,8 @@ static weir_status choose_family(wr_random_shape *shape, bool own, weir_error *e
     }
     if (shape->family->encoder && shape->asked.layer_window > 0) {
         return weir_error_set(error, WEIR_USAGE,
-                              "layers of the encoder family %s have no windows: leave it out", name);
+                              "layers of the encoder family %s have no windows: leave it out",
+                              name);
     }
     if (own && shape->family->sink_key == NULL) {
         return weir_error_set(error, WEIR_USAGE,

@@ -87,6 +87,10 @@ typedef struct weir_model_info {
 
 WEIR_API const weir_model_info *weir_model_get_info(const weir_model *model);
 
+/* A number that tells models apart: of the metadata, the directory of tensors and samples of each.
+ * What was saved with one model is refused with another by it. Never 0. */
+WEIR_API uint64_t weir_model_fingerprint(const weir_model *model);
+
 typedef struct weir_tensor_info {
     const char *name;   /* not NUL-terminated: */
     size_t name_size;   /* bytes */

@@ -16,6 +16,8 @@
  *
  *     x -> norm -> q k v -> rotate, cache -> attend -> out -> + x -> norm -> gate up -> down -> + x
  *
+ * What is in this row, and in which order, the family's row of data says (family.h).
+ *
  * Positions (STREAMING.md): a key is rotated once, at its stream index t; the query twice, at t for
  * recent keys and at c(t) for pinned ones.
  */

@@ -93,10 +93,6 @@ static inline const weir_allocator *wr_model_allocator(const weir_model *model) 
     return model->has_allocator ? &model->allocator : NULL;
 }
 
-/* A number that tells models apart: of the metadata, the directory and samples of every tensor.
- * 0 is never one. */
-uint64_t wr_model_fingerprint(const weir_model *model);
-
 /* Fill what `info` can say of any file, known family or not. */
 void wr_model_survey(weir_model *model);
 /* Check the family and its numbers. */

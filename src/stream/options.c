@@ -74,7 +74,7 @@ static weir_status check_learned(const weir_model *model, const weir_stream_opti
     const long long table = (long long)model->info.trained_context;
     if (model->positions != WR_POSITIONS_LEARNED) return WEIR_OK;
     if (o->policy == WEIR_SINK || o->policy == WEIR_WINDOW)
-        return weir_error_set(error, WEIR_UNSUPPORTED,
+        return weir_error_set(error, WEIR_USAGE,
                               "the positions of the family %s are learned, one by one, so its "
                               "cache cannot stream: choose the policy recompute, or dense for up "
                               "to %lld tokens",

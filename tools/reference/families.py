@@ -160,6 +160,7 @@ def save(model, name, folder):
     target = folder / name
     shutil.rmtree(target, ignore_errors=True)
     model.to(torch.bfloat16).save_pretrained(target)  # its rotary frequencies are spoilt now
+    (target / "model.safetensors").chmod(0o644)
     if (target / "generation_config.json").exists():
         (target / "generation_config.json").unlink()
     if name == "gpt-oss":

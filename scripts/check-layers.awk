@@ -17,6 +17,7 @@ BEGIN {
     public_home["sampling"] = "sample"
     public_home["make_random"] = "model"
     public_home["observe"] = "model"
+    public_home["detokenize"] = "model"
     public_home["streameval"] = "eval"
     public_home["cloze"] = "eval"
     public_home["machine"] = "eval"

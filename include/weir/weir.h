@@ -8,6 +8,7 @@
 #define WEIR_WEIR_H
 
 #include "weir/batch.h"
+#include "weir/detokenize.h"
 #include "weir/make_random.h"
 #include "weir/memory.h"
 #include "weir/model.h"

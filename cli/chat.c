@@ -17,6 +17,9 @@
 static const cli_option options[] = {
     {"--system", OPTION_TEXT, "TEXT", .at = AT(system), .begins = true,
      .policies = ONLY_SINK | ONLY_DENSE, .help = "a text before the talk, never forgotten"},
+    {"--template", OPTION_TEXT, "NAME", .at = AT(chat_template),
+     .help =
+         "how messages are written: chatml, llama-3 ... (default: as the file's template does)"},
     {"-n", OPTION_COUNT, "N", .at = AT(n), .range = "[1,inf)",
      .help = "tokens of an answer, at most (default 256)"},
     {"--lookup", OPTION_COUNT, "N", .at = AT(lookup), .range = LOOKUP_RANGE,
@@ -50,14 +53,31 @@ void chat_replace(chat_session *session, weir_stream *stream) {
     session->forgetting.begun = state.evicted > 0;
 }
 
+/* The message that --system makes; NULL: none. */
+static const weir_message *system_message(const chat_session *session, weir_message *out) {
+    const cli_value *system = &session->arguments->system;
+    if (!system->given) {
+        return NULL;
+    }
+    *out = (weir_message){WEIR_ROLE_SYSTEM, system->text, strlen(system->text)};
+    return out;
+}
+
+/* What stands before the first message's text is never forgotten. */
 static weir_status create_stream(chat_session *session, weir_stream **out, weir_error *error) {
     const chat_arguments *arguments = session->arguments;
     weir_stream_options *stream = &session->options;
-    const char *system = arguments->system.given ? arguments->system.text : "";
+    weir_message system;
+    int64_t tokens = 0;
     weir_status status = retention_apply(&arguments->retention, stream, error);
     stream->eviction = (weir_eviction)arguments->evict.count;
+    if (status == WEIR_OK) {
+        status = weir_chat_count_pinned(session->model, system_message(session, &system), &tokens,
+                                        error);
+    }
     if (status == WEIR_OK && stream->policy == WEIR_SINK) {
-        status = keep_first(stream, session->model, system, 0, error);
+        status = keep_tokens(stream, session->model, tokens,
+                             arguments->system.given ? "--system" : "the chat template", error);
     }
     return status == WEIR_OK ? weir_stream_create(session->model, stream, out, error) : status;
 }
@@ -84,48 +104,75 @@ static weir_status open_stream(chat_session *session, weir_error *error) {
     return status;
 }
 
-static weir_status feed_system(chat_session *session, weir_error *error) {
-    const cli_value *system = &session->arguments->system;
-    weir_stream *stream = chat_stream(session);
-    weir_stream_state state;
-    if (!system->given) {
-        return WEIR_OK;
+/* An answer ends before the options' stop strings, and before the template's own. */
+static weir_status choose_stops(chat_session *session, weir_error *error) {
+    const cli_texts *given = &session->arguments->sampling.stop;
+    const char *own = weir_chat_stop(session->model);
+    for (int i = 0; i < given->given; i++) {
+        session->stop[session->stop_count++] = given->items[i];
     }
-    weir_status status = weir_stream_feed_text(stream, system->text, strlen(system->text), error);
-    if (status == WEIR_OK) {
-        status = weir_stream_flush(stream, error);
+    if (own != NULL && session->stop_count == CHAT_STOPS) {
+        return weir_error_set(error, WEIR_USAGE,
+                              "--stop can be given %d times at most with this chat template, which "
+                              "needs one itself",
+                              CHAT_STOPS - 1);
     }
-    weir_stream_get_state(stream, &state);
-    if (status == WEIR_OK && session->options.policy == WEIR_SINK) {
-        status = weir_stream_pin(stream, state.index, error);
+    if (own != NULL) {
+        session->stop[session->stop_count++] = own;
     }
-    return status;
+    return WEIR_OK;
 }
 
 /* ---- turns ----------------------------------------------------------------------------------- */
 
+static bool is_plain(const chat_session *session) {
+    return strcmp(weir_model_get_info(session->model)->chat_format, "plain") == 0;
+}
+
+/* What the model thinks aloud is shown to who sits there, and is no part of the answer. */
+static void show_thought(const chat_session *session, const char *text, size_t size) {
+    if (session->terminal) {
+        fwrite(text, 1, size, stderr);
+    }
+}
+
+/* White space before an answer belongs to the format (or to the tokenizer). */
+static void trim_answer(chat_session *session, const char **text, size_t *size) {
+    while (!session->answering && *size > 0 && (**text == ' ' || **text == '\n')) {
+        (*text)++;
+        (*size)--;
+    }
+    session->answering = session->answering || *size > 0;
+}
+
 static bool take_text(void *context, int32_t token, const char *text, size_t size) {
     chat_session *session = context;
-    (void)token;
+    weir_answer_part part =
+        token < 0 ? WEIR_ANSWER_TEXT : weir_chat_part(session->model, &session->reader, token);
+    if (part != WEIR_ANSWER_TEXT) {
+        if (part == WEIR_ANSWER_THOUGHT) {
+            show_thought(session, text, size);
+        }
+        return !interrupted();
+    }
+    if (!is_plain(session)) {
+        trim_answer(session, &text, &size);
+    }
     if (size > 0 && session->terminal) {
         session->forgetting.mid_line = text[size - 1] != '\n';
     }
     return output_text(text, size, &session->output_error) == WEIR_OK && !interrupted();
 }
 
-/* No chat templates yet: the line goes to the stream as it is, and the model goes on from it. */
+/* A line is a user's message; before the first one stands the system's. */
 static weir_status feed_line(chat_session *session, const char *line, weir_error *error) {
     weir_stream *stream = chat_stream(session);
+    weir_message messages[2];
     weir_stream_state state;
     weir_stream_get_state(stream, &state);
-    weir_status status = WEIR_OK;
-    if (state.index > 0) { /* a turn begins on a line of its own */
-        status = weir_stream_feed_text(stream, "\n", 1, error);
-    }
-    if (status == WEIR_OK) {
-        status = weir_stream_border(stream, error);
-    }
-    return status == WEIR_OK ? weir_stream_feed_text(stream, line, strlen(line), error) : status;
+    int64_t count = state.index == 0 && system_message(session, messages) != NULL ? 1 : 0;
+    messages[count++] = (weir_message){WEIR_ROLE_USER, line, strlen(line)};
+    return weir_stream_feed_chat(stream, messages, count, error);
 }
 
 static weir_status answer(chat_session *session, const char *line, weir_error *error) {
@@ -133,9 +180,11 @@ static weir_status answer(chat_session *session, const char *line, weir_error *e
     weir_stream *stream = chat_stream(session);
     weir_generate generate = weir_generate_default();
     generate.tokens = arguments->n.given ? arguments->n.count : ANSWER_TOKENS;
-    generate.stop = arguments->sampling.stop.items;
-    generate.stop_count = arguments->sampling.stop.given;
+    generate.stop = session->stop;
+    generate.stop_count = session->stop_count;
     generate.lookup = (int)arguments->lookup.count;
+    session->reader = (weir_answer_reader){0};
+    session->answering = false;
     interrupt_watch(stream);
     weir_status status = feed_line(session, line, error);
     if (status == WEIR_OK) {
@@ -181,10 +230,15 @@ static void greet(const chat_session *session) {
     weir_stream_state state;
     char sinks[WORD_MAX], window[WORD_MAX];
     weir_stream_get_state(chat_stream(session), &state);
-    fprintf(stderr,
-            "weir: %s sinks and the last %s tokens are seen. This version has no chat templates: "
-            "the model goes on from what you type. /help lists what else there is.\n",
+    const char *format = weir_model_get_info(session->model)->chat_format;
+    fprintf(stderr, "weir: %s sinks and the last %s tokens are seen. ",
             word_count(state.sinks, sinks), word_count(state.window, window));
+    if (is_plain(session)) {
+        fputs("There is no chat template: the model goes on from what you type.", stderr);
+    } else {
+        fprintf(stderr, "The chat template is %s.", format);
+    }
+    fputs(" /help lists what else there is.\n", stderr);
 }
 
 static weir_status work(chat_session *session, weir_error *error) {
@@ -194,10 +248,7 @@ static weir_status work(chat_session *session, weir_error *error) {
     }
     interrupt_catch(true);
     greet(session);
-    weir_status status = feed_system(session, error);
-    if (status == WEIR_OK) {
-        status = talk(session, lines, error);
-    }
+    weir_status status = talk(session, lines, error);
     chat_lines_close(lines);
     if (session->arguments->save.given) {
         weir_error unsaved = {0};
@@ -243,8 +294,15 @@ static int run(cli_call *call, void *arguments) {
         status = output_check_path(session->arguments->save.text, &error);
     }
     if (status == WEIR_OK) {
-        const engine_arguments *engine = &session->arguments->engine;
-        status = open_model(call->model, engine, false, &session->model, &error);
+        const cli_value *chosen = &session->arguments->chat_template;
+        status = open_chat_model(call->model, &session->arguments->engine,
+                                 chosen->given ? chosen->text : NULL, &session->model, &error);
+    }
+    if (status == WEIR_OK) {
+        status = weir_chat_usable(session->model, &error);
+    }
+    if (status == WEIR_OK) {
+        status = choose_stops(session, &error);
     }
     if (status == WEIR_OK) {
         status = open_stream(session, &error);

@@ -12,15 +12,17 @@
 #include "common/forgetting.h"
 #include "common/sampling_options.h"
 #include "common/stream_options.h"
+#include "weir/chat.h"
 
 typedef struct chat_arguments {
-    cli_value n, system, evict, save, load, lookup;
+    cli_value n, system, chat_template, evict, save, load, lookup;
     retention_arguments retention;
     engine_arguments engine;
     sampling_arguments sampling;
 } chat_arguments;
 
 #define CHAT_FORKS_MAX 8
+#define CHAT_STOPS 16
 
 typedef struct chat_session {
     cli_call *call;
@@ -32,9 +34,13 @@ typedef struct chat_session {
     cli_forgetting forgetting;
     weir_logit_bias bias[WEIR_MAX_LOGIT_BIAS];
     weir_sampling sampling;
-    bool terminal;       /* text goes to one */
-    weir_generated made; /* of the last answer */
-    double seconds;      /* that it took */
+    const char *stop[CHAT_STOPS]; /* of an answer: the options' and the template's */
+    int stop_count;
+    weir_answer_reader reader; /* what the answer's next token belongs to */
+    bool answering;            /* some of its text has been shown */
+    bool terminal;             /* text goes to one */
+    weir_generated made;       /* of the last answer */
+    double seconds;            /* that it took */
     bool quit;
     weir_error output_error;
 } chat_session;

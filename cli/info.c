@@ -62,6 +62,10 @@ static void summarize(const weir_model *model, summary *sum) {
     }
     weir_stream_options stream = weir_stream_options_default();
     sum->streams = weir_stream_plan(model, &stream, &sum->plan, NULL) == WEIR_OK;
+    if (!sum->streams) { /* learned positions: it holds a text, or is recomputed */
+        stream.policy = WEIR_DENSE;
+        sum->streams = weir_stream_plan(model, &stream, &sum->plan, NULL) == WEIR_OK;
+    }
     for (int type = 0; type < CACHE_TYPES && sum->streams; type++) {
         weir_plan plan = {0};
         stream.cache_type = (weir_cache_type)type;
@@ -100,8 +104,9 @@ static void print_shape(const weir_model_info *info) {
                strcmp(info->sink_term, "zero") == 0    ? "a zero sink in its softmax"
                : strcmp(info->sink_term, "logit") == 0 ? "a sink logit for each head in its softmax"
                                                        : "ordinary softmax",
-               strcmp(info->positions, "alibi") == 0 ? "linear biases (ALiBi)"
-                                                     : "rotary positions");
+               strcmp(info->positions, "alibi") == 0     ? "linear biases (ALiBi)"
+               : strcmp(info->positions, "learned") == 0 ? "learned positions"
+                                                         : "rotary positions");
     }
 }
 
@@ -118,8 +123,11 @@ static void print_text_side(const weir_model_info *info) {
         printf(", ends with %d", info->eos);
     }
     puts(info->tokenizer_usable || info->pieces == 0 ? "" : "; weir cannot read text with it yet");
-    if (info->chat_template_size > 0) {
-        printf("  chat template     %.*s\n", (int)template_line(info, 60), info->chat_template);
+    if (info->chat_template_size > 0 && info->chat_format[0] != '\0') {
+        printf("  chat template     %s\n", info->chat_format);
+    } else if (info->chat_template_size > 0) {
+        printf("  chat template     unknown: %.*s\n", (int)template_line(info, 60),
+               info->chat_template);
     } else {
         puts("  chat template     none");
     }
@@ -132,9 +140,15 @@ static void print_cache(const summary *sum) {
         printf("%s %s %s", type > 0 ? "," : "", cache_type_name((weir_cache_type)type),
                word_bytes(sum->token_bytes[type], a));
     }
+    word_bytes(sum->plan.kv_bytes, a);
+    if (sum->plan.policy == WEIR_DENSE) {
+        printf("\n  suggested stream  --policy dense: %s of cache for %lld tokens; no longer text "
+               "but with --policy recompute\n",
+               a, (long long)sum->plan.window);
+        return;
+    }
     printf("\n  suggested stream  --sinks %lld --window %lld: %s of cache, however long the text\n",
-           (long long)sum->plan.sinks, (long long)sum->plan.window,
-           word_bytes(sum->plan.kv_bytes, a));
+           (long long)sum->plan.sinks, (long long)sum->plan.window, a);
 }
 
 static weir_status print_text(const summary *sum, weir_error *error) {
@@ -225,6 +239,10 @@ static weir_status print_json(const summary *sum, weir_error *error) {
                         info->chat_template_size > 0
                             ? json_text(info->chat_template, info->chat_template_size)
                             : json_null());
+    json_object_set_new(object, "chat_format",
+                        info->chat_template_size > 0 && info->chat_format[0] != '\0'
+                            ? json_string(info->chat_format)
+                            : json_null());
     json_object_set_new(object, "formats", formats_json(sum));
     if (sum->streams) {
         json_t *cache = json_object();
@@ -232,11 +250,12 @@ static weir_status print_json(const summary *sum, weir_error *error) {
             put_count(cache, cache_type_name((weir_cache_type)type), sum->token_bytes[type]);
         }
         json_object_set_new(object, "cache_bytes_per_token", cache);
-        json_object_set_new(object, "suggested",
-                            json_pack("{s:I,s:I,s:I,s:I}", "sinks", (json_int_t)sum->plan.sinks,
-                                      "window", (json_int_t)sum->plan.window, "kv_bytes",
-                                      (json_int_t)sum->plan.kv_bytes, "reserved_bytes",
-                                      (json_int_t)sum->plan.reserved_bytes));
+        json_object_set_new(
+            object, "suggested",
+            json_pack("{s:s,s:I,s:I,s:I,s:I}", "policy", policy_name(sum->plan.policy), "sinks",
+                      (json_int_t)sum->plan.sinks, "window", (json_int_t)sum->plan.window,
+                      "kv_bytes", (json_int_t)sum->plan.kv_bytes, "reserved_bytes",
+                      (json_int_t)sum->plan.reserved_bytes));
     }
     return output_json(object, error);
 }

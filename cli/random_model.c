@@ -7,7 +7,7 @@
 
 typedef struct make_random_arguments {
     cli_value out, family, format, seed, layers, width, heads, kv_heads, head_dim, feed_forward;
-    cli_value vocabulary, context, layer_window, tied, sink, positions, json;
+    cli_value rotary_dim, vocabulary, context, layer_window, tied, sink, positions, variant, json;
 } make_random_arguments;
 
 #define AT(field) offsetof(make_random_arguments, field)
@@ -15,7 +15,7 @@ typedef struct make_random_arguments {
 static const cli_option options[] = {
     {"--out", OPTION_TEXT, "FILE", .at = AT(out), .help = "the GGUF file to write"},
     {"--family", OPTION_TEXT, "NAME", .at = AT(family),
-     .help = "llama or weir (default: llama, or weir where --sink or --positions want it)"},
+     .help = "any that weir runs (default: llama, or weir where --sink or --positions want it)"},
     {"--format", OPTION_TEXT, "NAME", .at = AT(format),
      .help = "of the matrices: F32, F16, BF16, Q8_0, Q4_K, ... (default F32)"},
     {"--seed", OPTION_COUNT, "N", .at = AT(seed), .range = "[0,inf)",
@@ -27,6 +27,8 @@ static const cli_option options[] = {
      .help = "key-value heads (default 2)"},
     {"--head-dim", OPTION_COUNT, "N", .at = AT(head_dim), SIZE,
      .help = "elements of a head (default: width / heads)"},
+    {"--rotary-dim", OPTION_COUNT, "N", .at = AT(rotary_dim), SIZE,
+     .help = "elements of a head that are rotated (default: all)"},
     {"--feed-forward", OPTION_COUNT, "N", .at = AT(feed_forward), SIZE,
      .help = "hidden size of the feed-forward part (default 128)"},
     {"--vocabulary", OPTION_COUNT, "N", .at = AT(vocabulary), .range = "[260,inf)",
@@ -39,7 +41,9 @@ static const cli_option options[] = {
     {"--sink", OPTION_TEXT, "NAME", .at = AT(sink),
      .help = "none, zero, logit or token (default none)"},
     {"--positions", OPTION_TEXT, "NAME", .at = AT(positions),
-     .help = "rope or alibi (default rope)"},
+     .help = "rope or alibi (default: the family's)"},
+    {"--variant", OPTION_FLAG, NULL, .at = AT(variant),
+     .help = "the family's other form, with all that its files may have"},
     {"--json", OPTION_FLAG, NULL, .at = AT(json), .help = "print what was written as JSON"},
     {0},
 };
@@ -80,10 +84,12 @@ static int run(cli_call *call, void *given) {
     take(&arguments->heads, &model.heads);
     take(&arguments->kv_heads, &model.kv_heads);
     take(&arguments->head_dim, &model.head_dim);
+    take(&arguments->rotary_dim, &model.rotary_dim);
     take(&arguments->feed_forward, &model.feed_forward);
     take(&arguments->vocabulary, &model.vocabulary);
     take(&arguments->context, &model.context);
     take(&arguments->layer_window, &model.layer_window);
+    model.variant = arguments->variant.given > 0;
     model.tied = arguments->tied.given > 0;
     weir_status status = weir_make_random(arguments->out.text, &model, &error);
     if (status == WEIR_OK && call->json) {

@@ -1,26 +1,29 @@
 # Includes go down only. Reads C files, prints one line for each include that does not.
 #
 # A file of an engine layer includes that layer and those before it. A laboratory folder includes
-# itself and public headers (train also the engine's lower layers), programs (cli/) their own files
+# itself and public headers (train and convert also the engine's lower layers), programs (cli/) their own files
 # and public headers. The public header
 # weir/X.h belongs to the layer that it names or that is given below, else to base.
 
 BEGIN {
     engine = split("base tensor file text position cache model sample stream", names, " ")
     for (i = 1; i <= engine; i++) layer[names[i]] = i
-    lab = split("eval probe train plot ring store", names, " ")
+    lab = split("eval probe train convert plot ring store", names, " ")
     for (i = 1; i <= lab; i++) layer[names[i]] = engine + 1
     train_uses["base"] = train_uses["tensor"] = train_uses["file"] = 1
     train_uses["text"] = train_uses["position"] = 1
+    convert_uses["base"] = convert_uses["tensor"] = convert_uses["file"] = 1
     layer["cli"] = layer["server"] = engine + 2
 
     public_home["sampling"] = "sample"
     public_home["make_random"] = "model"
     public_home["observe"] = "model"
     public_home["detokenize"] = "model"
+    public_home["chat"] = "model"
     public_home["streameval"] = "eval"
     public_home["cloze"] = "eval"
     public_home["machine"] = "eval"
+    public_home["quantize"] = "convert"
     public_home["batch"] = "stream"
     public_home["weir"] = "stream" # the engine as a whole
 }
@@ -61,6 +64,8 @@ FNR == 1 {
     } else if (!(step[1] in layer)) {
         print where ", a folder that the layer order does not know"
     } else if (folder == "train" && step[1] in train_uses) {
+        next
+    } else if (folder == "convert" && step[1] in convert_uses) {
         next
     } else if (own == engine + 1 && step[1] != folder) {
         print where "; the laboratory uses public headers only"

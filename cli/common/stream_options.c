@@ -145,12 +145,21 @@ weir_status dense_length(weir_stream_options *options, const weir_model *model, 
 weir_status keep_first(weir_stream_options *options, const weir_model *model, const char *system,
                        int64_t pin, weir_error *error) {
     int64_t tokens = 0;
-    weir_plan plan;
-    weir_status status = weir_stream_plan(model, options, &plan, error);
-    if (status == WEIR_OK && system[0] != '\0') {
+    weir_status status = WEIR_OK;
+    if (system[0] != '\0') {
         status = input_count_tokens(model, system, strlen(system), &tokens, error);
     }
-    int64_t pins = tokens > pin ? tokens : pin;
+    if (status != WEIR_OK) {
+        return status;
+    }
+    return tokens > pin ? keep_tokens(options, model, tokens, "--system", error)
+                        : keep_tokens(options, model, pin, "--pin", error);
+}
+
+weir_status keep_tokens(weir_stream_options *options, const weir_model *model, int64_t pins,
+                        const char *what, weir_error *error) {
+    weir_plan plan;
+    weir_status status = weir_stream_plan(model, options, &plan, error);
     if (status != WEIR_OK || pins <= plan.sinks) {
         return status;
     }
@@ -158,8 +167,8 @@ weir_status keep_first(weir_stream_options *options, const weir_model *model, co
         return weir_error_set(error, WEIR_USAGE,
                               "%s: %lld tokens leave no window in a cache of %lld: at most %lld "
                               "can be kept for ever, or raise --cache",
-                              tokens > pin ? "--system" : "--pin", (long long)pins,
-                              (long long)plan.slots, (long long)plan.slots - 1);
+                              what, (long long)pins, (long long)plan.slots,
+                              (long long)plan.slots - 1);
     }
     options->sinks = pins;
     options->window = plan.slots - pins;
@@ -187,18 +196,27 @@ static void show_packing(void *context, int64_t done, int64_t total) {
     progress_show(context, done >> 20, total >> 20, "MiB");
 }
 
-weir_status open_model(const char *path, const engine_arguments *engine, bool metadata_only,
-                       weir_model **out, weir_error *error) {
+static weir_status open_with(const char *path, const engine_arguments *engine,
+                             weir_model_options *options, weir_model **out, weir_error *error) {
     cli_progress progress;
-    weir_model_options options = {
-        .cpu = engine != NULL && engine->cpu.given ? engine->cpu.text : NULL,
-        .metadata_only = metadata_only,
-        .no_repack = engine != NULL && engine->no_repack.given,
-        .progress = show_packing,
-        .progress_context = &progress,
-    };
+    options->cpu = engine != NULL && engine->cpu.given ? engine->cpu.text : NULL;
+    options->no_repack = engine != NULL && engine->no_repack.given;
+    options->progress = show_packing;
+    options->progress_context = &progress;
     progress_begin(&progress, "loading");
-    weir_status status = weir_model_open(path, &options, out, error);
+    weir_status status = weir_model_open(path, options, out, error);
     progress_clear(&progress);
     return status;
+}
+
+weir_status open_model(const char *path, const engine_arguments *engine, bool metadata_only,
+                       weir_model **out, weir_error *error) {
+    weir_model_options options = {.metadata_only = metadata_only};
+    return open_with(path, engine, &options, out, error);
+}
+
+weir_status open_chat_model(const char *path, const engine_arguments *engine,
+                            const char *chat_template, weir_model **out, weir_error *error) {
+    weir_model_options options = {.chat_template = chat_template};
+    return open_with(path, engine, &options, out, error);
 }

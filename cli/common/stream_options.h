@@ -59,6 +59,9 @@ weir_status dense_length(weir_stream_options *options, const weir_model *model, 
  * as sinks from the start; S + W stays. */
 weir_status keep_first(weir_stream_options *options, const weir_model *model, const char *system,
                        int64_t pin, weir_error *error);
+/* The same for tokens that were counted already; `what` says whose they are. */
+weir_status keep_tokens(weir_stream_options *options, const weir_model *model, int64_t tokens,
+                        const char *what, weir_error *error);
 void engine_apply(const engine_arguments *from, weir_stream_options *to);
 /* Drafts need chunks of more than one token. */
 weir_status lookup_check(const cli_value *lookup, const engine_arguments *engine,
@@ -67,6 +70,10 @@ weir_status lookup_check(const cli_value *lookup, const engine_arguments *engine
 /* `engine` may be NULL: no option for the CPU. */
 weir_status open_model(const char *path, const engine_arguments *engine, bool metadata_only,
                        weir_model **out, weir_error *error);
+
+/* For a talk: `chat_template` NULL is the file's own. */
+weir_status open_chat_model(const char *path, const engine_arguments *engine,
+                            const char *chat_template, weir_model **out, weir_error *error);
 
 /* What every command says when --window and --cache come together. */
 weir_status window_and_cache(weir_error *error);

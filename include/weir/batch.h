@@ -23,6 +23,7 @@
 #ifndef WEIR_BATCH_H
 #define WEIR_BATCH_H
 
+#include "weir/chat.h"
 #include "weir/stream.h"
 
 #ifdef __cplusplus
@@ -90,6 +91,13 @@ WEIR_API weir_status weir_batch_generate(weir_stream *stream, const weir_generat
 WEIR_API weir_status weir_batch_tokenize(weir_stream *stream, const char *text, size_t size,
                                          bool flush, weir_token_fn fn, void *context,
                                          weir_error *error);
+
+/* The same for messages, as weir_stream_feed_chat would feed them; text that is held goes into the
+ * stream first. Where `border` is said, weir_stream_border is the caller's, when all tokens before
+ * it have been fed. An end token of another format is taken back at once. */
+WEIR_API weir_status weir_batch_tokenize_chat(weir_stream *stream, const weir_message *messages,
+                                              int64_t count, weir_chat_token_fn fn, void *context,
+                                              weir_error *error);
 
 /* --- Steps ------------------------------------------------------------------------------------ */
 

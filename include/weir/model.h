@@ -28,6 +28,9 @@ typedef struct weir_model_options {
     const weir_allocator *allocator; /* NULL: the system's; copied, its context borrowed */
     const char *cpu;    /* "scalar", "avx2", "avx512", ...; NULL: WEIR_CPU or the best there is */
     bool metadata_only; /* describe and tokenize only: weights are neither needed nor bound */
+    /* How conversations are written: the name of a format of weir's, or of a template of the file
+     * beside its main one; NULL: as the file's template does (weir/chat.h). */
+    const char *chat_template;
     /* Weights are rearranged into memory of our own for speed. With no_repack they stay in the
      * mapped file: the model opens at once and computes more slowly, with the same bits. */
     bool no_repack;
@@ -66,7 +69,7 @@ typedef struct weir_model_info {
     int64_t layer_window;    /* a trained window of the layers themselves; 0: none */
     bool sink_token;         /* BOS was trained as a sink (metadata weir.sink_token) */
     const char *sink_term;   /* beside the keys in the softmax: "none", "zero", "logit" */
-    const char *positions;   /* "rope", "alibi" */
+    const char *positions;   /* "rope", "alibi", "learned" (such a model cannot stream) */
     const char *tokenizer;   /* "SentencePiece BPE", "byte-level BPE", ..., "none" */
     bool tokenizer_usable;   /* text can be fed */
     int64_t pieces;          /* tokens of the vocabulary in the file */
@@ -76,6 +79,7 @@ typedef struct weir_model_info {
     bool adds_eos;
     const char *chat_template; /* tokenizer.chat_template, not NUL-terminated; size 0: none */
     size_t chat_template_size;
+    const char *chat_format; /* "chatml", ...: see weir/chat.h; "": the template is unknown */
 } weir_model_info;
 
 WEIR_API const weir_model_info *weir_model_get_info(const weir_model *model);

@@ -23,6 +23,7 @@
 #ifndef WEIR_STREAM_H
 #define WEIR_STREAM_H
 
+#include "weir/message.h"
 #include "weir/model.h"
 #include "weir/observe.h"
 #include "weir/sampling.h"
@@ -119,6 +120,13 @@ WEIR_API weir_status weir_stream_flush(weir_stream *stream, weir_error *error);
 
 /* The next token begins a message from which the rest is a valid conversation (flushes). */
 WEIR_API weir_status weir_stream_border(weir_stream *stream, weir_error *error);
+
+/* Feed messages as the model's chat template has them (weir/chat.h), and what makes the model
+ * answer, with borders. On an empty stream the conversation begins; else they follow an answer,
+ * which is closed first as far as the model has not done so (an end token of another format is
+ * taken back). Every message but the last may be an answer that somebody else gave. */
+WEIR_API weir_status weir_stream_feed_chat(weir_stream *stream, const weir_message *messages,
+                                           int64_t count, weir_error *error);
 
 /* --- Reading ---------------------------------------------------------------------------------- */
 

@@ -8,9 +8,11 @@
 #define WEIR_WEIR_H
 
 #include "weir/batch.h"
+#include "weir/chat.h"
 #include "weir/detokenize.h"
 #include "weir/make_random.h"
 #include "weir/memory.h"
+#include "weir/message.h"
 #include "weir/model.h"
 #include "weir/observe.h"
 #include "weir/sampling.h"

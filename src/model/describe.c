@@ -148,9 +148,7 @@ static weir_status describe_rope(weir_model *model, weir_error *error) {
     int64_t dim;
     model->rope_base = 10000.0;
     model->rope_scale = 1.0;
-    if (model->positions != WR_POSITIONS_ROPE)
-        return wr_rope_init(&model->rope, 0, model->family->pairing, model->rope_base, 1.0, NULL,
-                            error); /* rotates nothing */
+    if (model->positions != WR_POSITIONS_ROPE) return WEIR_OK; /* nothing is rotated */
     weir_status status = require_int(model, "rope.dimension_count", 0, model->info.key_dim,
                                      model->info.key_dim, &dim, error);
     if (status == WEIR_OK)
@@ -161,8 +159,9 @@ static weir_status describe_rope(weir_model *model, weir_error *error) {
     status = describe_rope_scaling(model, error);
     if (status != WEIR_OK) return status;
     weir_error inner;
-    status = wr_rope_init(&model->rope, model->rotary_dim, model->family->pairing, model->rope_base,
-                          model->rope_scale, NULL, &inner);
+    status = wr_rope_init(&model->ropes[0], model->rotary_dim, model->family->pairing,
+                          model->rope_base, model->rope_scale, NULL, &inner);
+    model->rope_count = 1;
     if (status != WEIR_OK) weir_error_set(error, status, "%s: %s", model->info.path, inner.message);
     return status;
 }
@@ -185,55 +184,113 @@ static weir_status describe_choice(const weir_model *model, const char *suffix,
                           model->info.path, key, wr_name_quote(word).text, list);
 }
 
-/* What attention has beside its keys, and how it knows where they are. */
-static weir_status describe_attention(weir_model *model, weir_error *error) {
-    static const char *const sinks[] = {"none", "zero", "logit", NULL};
-    static const char *const positions[] = {"rope", "alibi", NULL};
-    int sink, position = 0;
+/* A number in [low, high]; *out holds what stands for an absent key. */
+static weir_status describe_float(const weir_model *model, const char *suffix, double low,
+                                  double high, double *out, weir_error *error) {
+    char key[KEY_BYTES];
+    weir_status status = wr_gguf_get_float(model->gguf, family_key(model, suffix, key), out, error);
+    if (status == WEIR_OK && !(*out >= low && *out <= high))
+        status = weir_error_set(error, WEIR_DAMAGED, "%s: %s is %g, out of range", model->info.path,
+                                key, *out);
+    return status;
+}
+
+/* How attention knows where its keys are. */
+static weir_status describe_positions(weir_model *model, weir_error *error) {
+    static const char *const known[] = {"rope", "alibi", NULL};
+    const wr_family *family = model->family;
+    model->positions = family->positions;
+    model->alibi_bias = 8.0;
+    weir_status status = WEIR_OK;
+    if (family->positions_key) {
+        int word;
+        status = describe_choice(model, family->positions_key, known, "rope, alibi", &word, error);
+        if (status == WEIR_OK) model->positions = (wr_positions)word;
+    } else if (family->positions == WR_POSITIONS_ALIBI) {
+        status =
+            describe_float(model, "attention.max_alibi_bias", 0, 1000, &model->alibi_bias, error);
+        if (status == WEIR_OK && model->alibi_bias == 0) model->positions = WR_POSITIONS_LEARNED;
+    }
+    model->info.positions = wr_positions_name(model->positions);
+    return status;
+}
+
+/* What attention has beside its keys. */
+static weir_status describe_sink(weir_model *model, weir_error *error) {
+    static const char *const known[] = {"none", "zero", "logit", NULL};
+    int sink;
     weir_status status =
-        describe_choice(model, model->family->sink_key, sinks, "none, zero, logit", &sink, error);
-    if (status == WEIR_OK)
-        status = describe_choice(model, model->family->positions_key, positions, "rope, alibi",
-                                 &position, error);
+        describe_choice(model, model->family->sink_key, known, "none, zero, logit", &sink, error);
     if (status != WEIR_OK) return status;
     model->sink_term = (wr_sink_term)sink;
-    model->positions = (wr_positions)position;
-    model->info.sink_term = sinks[sink];
-    model->info.positions = positions[position];
+    model->info.sink_term = known[sink];
     return WEIR_OK;
 }
 
 static weir_status describe_floats(weir_model *model, weir_error *error) {
-    char key[KEY_BYTES];
-    double epsilon = 1e-5;
-    double scale = 0.0;
-    weir_status status = wr_gguf_get_float(
-        model->gguf, family_key(model, model->family->norm_epsilon_key, key), &epsilon, error);
-    if (status == WEIR_OK && !(epsilon >= 0.0 && epsilon <= 1.0))
-        status = weir_error_set(error, WEIR_DAMAGED, "%s: %s is %g, out of range", model->info.path,
-                                key, epsilon);
+    const char *epsilon_key = model->family->norm == WR_NORM_RMS
+                                  ? "attention.layer_norm_rms_epsilon"
+                                  : "attention.layer_norm_epsilon";
+    double epsilon = 1e-5, scale = 0, limit = 0;
+    weir_status status = describe_float(model, epsilon_key, 0, 1, &epsilon, error);
     if (status == WEIR_OK)
-        status = wr_gguf_get_float(model->gguf, family_key(model, "attention.scale", key), &scale,
-                                   error);
-    if (status == WEIR_OK && !(fabs(scale) <= 1e6))
-        status = weir_error_set(error, WEIR_DAMAGED, "%s: %s is %g, out of range", model->info.path,
-                                key, scale);
+        status = describe_float(model, "attention.scale", -1e6, 1e6, &scale, error);
+    if (status == WEIR_OK)
+        status = describe_float(model, "attention.clamp_kqv", 0, 1e30, &limit, error);
     if (status != WEIR_OK) return status;
     model->norm_epsilon = (float)epsilon;
+    model->qkv_limit = (float)limit;
     model->attention_scale =
         scale != 0.0 ? (float)scale : (float)(1.0 / sqrt((double)model->info.key_dim));
     return WEIR_OK;
 }
 
+static weir_status describe_residual(weir_model *model, weir_error *error) {
+    const wr_residual residual = model->family->residual;
+    char key[KEY_BYTES];
+    model->parallel = residual == WR_RESIDUAL_BY_KEY || residual == WR_RESIDUAL_SHARED;
+    if (residual == WR_RESIDUAL_BY_NORM)
+        model->parallel = !wr_gguf_find_tensor(model->gguf, "blk.0.ffn_norm.weight");
+    if (residual != WR_RESIDUAL_BY_KEY) return WEIR_OK;
+    return wr_gguf_get_bool(model->gguf, family_key(model, "use_parallel_residual", key),
+                            &model->parallel, error);
+}
+
+/* --- Windows of layers ------------------------------------------------------------------------ */
+
+/* The pattern of windows: for each layer whether it has one, or the n of "every n-th has none". */
+static weir_status find_pattern(const weir_model *model, const wr_gguf_value **flags,
+                                int64_t *every, weir_error *error) {
+    char key[KEY_BYTES];
+    family_key(model, "attention.sliding_window_pattern", key);
+    const wr_gguf_value *value = wr_gguf_find(model->gguf, key);
+    *flags = NULL;
+    *every = model->family->global;
+    if (!value || value->type != WR_GGUF_ARRAY)
+        return wr_gguf_get_int(model->gguf, key, 0, 1024, every, error);
+    if (value->item_type != WR_GGUF_BOOL || value->count < (uint64_t)model->layers)
+        return weir_error_set(error, WEIR_DAMAGED,
+                              "%s: %s is not one truth value for each of %d layers",
+                              model->info.path, key, (int)model->layers);
+    *flags = value;
+    return WEIR_OK;
+}
+
 /* One entry per layer, only where layers have windows at all. */
 static weir_status describe_layer_windows(weir_model *model, weir_error *error) {
+    const wr_gguf_value *flags;
+    int64_t every;
     if (model->info.layer_window == 0) return WEIR_OK;
+    weir_status status = find_pattern(model, &flags, &every, error);
+    if (status != WEIR_OK) return status;
     model->layer_windows = wr_allocate_array(wr_model_allocator(model), (size_t)model->layers,
                                              sizeof *model->layer_windows);
     if (!model->layer_windows)
         return weir_error_set(error, WEIR_MEMORY, "%s: no memory for its tables", model->info.path);
-    for (int32_t layer = 0; layer < model->layers; layer++)
-        model->layer_windows[layer] = model->info.layer_window;
+    for (int32_t layer = 0; layer < model->layers; layer++) {
+        bool has = flags ? flags->bytes[layer] != 0 : every == 0 || layer % every < every - 1;
+        model->layer_windows[layer] = has ? model->info.layer_window : 0;
+    }
     return WEIR_OK;
 }
 
@@ -247,15 +304,19 @@ weir_status wr_model_describe(weir_model *model, weir_error *error) {
                               "unknown",
                               info->path);
     model->family = wr_family_find(name);
-    if (!model->family)
+    if (!model->family) {
+        char names[WR_FAMILY_NAMES];
         return weir_error_set(error, WEIR_UNSUPPORTED,
                               "%s: the family %s is not supported (supported: %s)", info->path,
-                              wr_name_quote(name).text, wr_family_names());
+                              wr_name_quote(name).text, wr_family_names(names));
+    }
     weir_status status = describe_shape(model, error);
     if (status == WEIR_OK) status = check_shape(model, error);
     if (status == WEIR_OK) status = check_experts(model, error);
     if (status == WEIR_OK) status = describe_floats(model, error);
-    if (status == WEIR_OK) status = describe_attention(model, error);
+    if (status == WEIR_OK) status = describe_positions(model, error);
+    if (status == WEIR_OK) status = describe_sink(model, error);
+    if (status == WEIR_OK) status = describe_residual(model, error);
     if (status == WEIR_OK) status = describe_rope(model, error);
     if (status != WEIR_OK) return status;
     model->layers = (int32_t)info->layers;

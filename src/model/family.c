@@ -1,34 +1,132 @@
 /* The families that weir runs: see family.h. */
 #include "model/family.h"
 
+#include <stdio.h>
+#include <string.h>
+
+/* What is not said is 0: RMSNorm before each half, one half after the other, SiLU without a gate,
+ * no biases, every layer rotated by adjacent pairs. */
+#define BEFORE .norms = WR_NORM_BEFORE
+
 static const wr_family families[] = {
-    {.name = "llama", /* Llama, Mistral, SmolLM, TinyLlama and whatever else calls itself llama */
-     .norm = WR_NORM_RMS,
-     .activation = WR_ACTIVATION_SILU,
-     .gated = true,
-     .pairing = WR_ROTARY_ADJACENT,
-     .norm_epsilon_key = "attention.layer_norm_rms_epsilon"},
-    {.name = "weir", /* a Llama trained here with what Llama has not: docs/format.md */
-     .norm = WR_NORM_RMS,
-     .activation = WR_ACTIVATION_SILU,
-     .gated = true,
-     .pairing = WR_ROTARY_ADJACENT,
-     .norm_epsilon_key = "attention.layer_norm_rms_epsilon",
+    {.name = "llama", BEFORE, .gated = true}, /* Llama, Mistral, SmolLM, TinyLlama ... */
+    {.name = "weir",
+     BEFORE,
+     .gated = true, /* trained here, with what Llama has not: format.md */
      .sink_key = "attention.sink",
      .positions_key = "attention.positions"},
+    {.name = "gptneox",
+     BEFORE, /* GPT-NeoX, Pythia */
+     .norm = WR_NORM_LAYER,
+     .residual = WR_RESIDUAL_BY_KEY,
+     .activation = WR_ACTIVATION_GELU,
+     .biases = WR_BIAS_NORM | WR_BIAS_BLOCK,
+     .fused = WR_FUSED_QKV,
+     .pairing = WR_ROTARY_HALVES},
+    {.name = "falcon",
+     BEFORE, /* 7B; 40B and 180B, which have attn_norm_2 */
+     .norm = WR_NORM_LAYER,
+     .residual = WR_RESIDUAL_SHARED,
+     .activation = WR_ACTIVATION_GELU,
+     .biases = WR_BIAS_NORM,
+     .fused = WR_FUSED_QKV,
+     .pairing = WR_ROTARY_HALVES},
+    {.name = "mpt",
+     BEFORE,
+     .norm = WR_NORM_LAYER,
+     .activation = WR_ACTIVATION_GELU,
+     .fused = WR_FUSED_QKV,
+     .positions = WR_POSITIONS_ALIBI},
+    {.name = "gpt2",
+     BEFORE,
+     .norm = WR_NORM_LAYER,
+     .activation = WR_ACTIVATION_GELU_TANH,
+     .biases = WR_BIAS_NORM | WR_BIAS_BLOCK,
+     .fused = WR_FUSED_QKV,
+     .positions = WR_POSITIONS_LEARNED},
+    {.name = "stablelm",
+     BEFORE, /* StableLM 3B, 2 1.6B; 2 12B, parallel with head norms */
+     .norm = WR_NORM_LAYER,
+     .residual = WR_RESIDUAL_BY_NORM,
+     .head_norm = WR_HEAD_NORM_OWN,
+     .gated = true,
+     .biases = WR_BIAS_NORM,
+     .pairing = WR_ROTARY_HALVES},
+    {.name = "phi2",
+     BEFORE, /* Phi-1, Phi-1.5, Phi-2 */
+     .norm = WR_NORM_LAYER,
+     .residual = WR_RESIDUAL_SHARED,
+     .activation = WR_ACTIVATION_GELU_TANH,
+     .biases = WR_BIAS_NORM | WR_BIAS_BLOCK | WR_BIAS_HEAD,
+     .pairing = WR_ROTARY_HALVES},
+    {.name = "phi3",
+     BEFORE, /* Phi-3, Phi-3.5, Phi-4 */
+     .gated = true,
+     .fused = WR_FUSED_QKV | WR_FUSED_GATE_UP,
+     .pairing = WR_ROTARY_HALVES},
+    {.name = "qwen2", BEFORE, .gated = true, .biases = WR_BIAS_QKV, .pairing = WR_ROTARY_HALVES},
+    {.name = "qwen3",
+     BEFORE,
+     .gated = true,
+     .head_norm = WR_HEAD_NORM_SHARED,
+     .pairing = WR_ROTARY_HALVES},
+    {.name = "starcoder2",
+     BEFORE,
+     .norm = WR_NORM_LAYER,
+     .activation = WR_ACTIVATION_GELU_TANH,
+     .biases = WR_BIAS_NORM | WR_BIAS_BLOCK,
+     .pairing = WR_ROTARY_HALVES},
+    {.name = "olmo2", /* OLMo 2; OLMo 3, whose layers but every fourth have a window */
+     .norms = WR_NORM_AFTER,
+     .head_norm = WR_HEAD_NORM_WHOLE,
+     .gated = true,
+     .pairing = WR_ROTARY_HALVES,
+     .global = 4},
+    {.name = "smollm3", BEFORE, .gated = true, .unrotated = 4},
 };
+enum { FAMILIES = sizeof families / sizeof families[0] };
 
 const wr_family *wr_family_find(wr_string name) {
-    for (size_t i = 0; i < sizeof families / sizeof families[0]; i++)
+    for (int i = 0; i < FAMILIES; i++)
         if (wr_string_is(name, families[i].name)) return &families[i];
     return NULL;
 }
 
-const char *wr_family_names(void) { return "llama, weir"; }
+const wr_family *wr_family_at(int i) { return i < FAMILIES ? &families[i] : NULL; }
 
-const char *const wr_block_part_names[WR_BLOCK_PARTS] = {
-    [WR_ATTN_NORM] = "attn_norm", [WR_ATTN_Q] = "attn_q",        [WR_ATTN_K] = "attn_k",
-    [WR_ATTN_V] = "attn_v",       [WR_ATTN_OUT] = "attn_output", [WR_ATTN_SINKS] = "attn_sinks",
-    [WR_FFN_NORM] = "ffn_norm",   [WR_FFN_GATE] = "ffn_gate",    [WR_FFN_UP] = "ffn_up",
-    [WR_FFN_DOWN] = "ffn_down",
+const char *wr_family_names(char out[WR_FAMILY_NAMES]) {
+    size_t used = 0;
+    out[0] = '\0';
+    for (int i = 0; i < FAMILIES && used < WR_FAMILY_NAMES; i++)
+        used += (size_t)snprintf(out + used, WR_FAMILY_NAMES - used, "%s%s", i > 0 ? ", " : "",
+                                 families[i].name);
+    return out;
+}
+
+const char *wr_positions_name(wr_positions positions) {
+    static const char *const names[] = {
+        [WR_POSITIONS_ROPE] = "rope",
+        [WR_POSITIONS_ALIBI] = "alibi",
+        [WR_POSITIONS_LEARNED] = "learned",
+    };
+    return names[positions];
+}
+
+const wr_block_part_info wr_block_parts[WR_BLOCK_PARTS] = {
+    [WR_ATTN_NORM] = {"attn_norm", WR_BIAS_NORM},
+    [WR_ATTN_NORM_2] = {"attn_norm_2", WR_BIAS_NORM},
+    [WR_ATTN_QKV] = {"attn_qkv", WR_BIAS_QKV},
+    [WR_ATTN_Q] = {"attn_q", WR_BIAS_QKV},
+    [WR_ATTN_K] = {"attn_k", WR_BIAS_QKV},
+    [WR_ATTN_V] = {"attn_v", WR_BIAS_QKV},
+    [WR_ATTN_Q_NORM] = {"attn_q_norm", 0},
+    [WR_ATTN_K_NORM] = {"attn_k_norm", 0},
+    [WR_ATTN_OUT] = {"attn_output", WR_BIAS_OUT},
+    [WR_ATTN_SINKS] = {"attn_sinks", 0},
+    [WR_ATTN_POST_NORM] = {"post_attention_norm", WR_BIAS_NORM},
+    [WR_FFN_NORM] = {"ffn_norm", WR_BIAS_NORM},
+    [WR_FFN_GATE] = {"ffn_gate", WR_BIAS_FEED},
+    [WR_FFN_UP] = {"ffn_up", WR_BIAS_FEED},
+    [WR_FFN_DOWN] = {"ffn_down", WR_BIAS_FEED},
+    [WR_FFN_POST_NORM] = {"post_ffw_norm", WR_BIAS_NORM},
 };

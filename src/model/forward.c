@@ -43,7 +43,7 @@ wr_forward *wr_forward_layout(wr_arena *arena, const weir_model *model, int64_t 
         wr_arena_take(arena, rows * (size_t)(model->heads * model->value_dim), sizeof(float));
     f->gate = wr_arena_take(arena, rows * (size_t)model->feed_forward, sizeof(float));
     f->up = wr_arena_take(arena, rows * (size_t)model->feed_forward, sizeof(float));
-    f->angles = wr_arena_take(arena, rows * 2 * (size_t)model->rotary_dim, sizeof(float));
+    f->angles = wr_arena_take(arena, rows * (size_t)wr_angles_of_row(model), sizeof(float));
     f->turned = wr_arena_take(arena, rows, sizeof(bool));
     for (int i = WR_INPUT_FLOATS + 1; i < WR_INPUTS; i++) {
         f->input_bytes[i] = wr_input_bytes((wr_input)i, wr_most_columns(model));
@@ -64,8 +64,8 @@ void wr_forward_use_threads(wr_forward *forward, wr_threads *threads) {
     forward->threads = threads;
 }
 
-static void show(const wr_forward *f, weir_point point, int layer, const float *data,
-                 int64_t columns) {
+void wr_forward_show(const wr_forward *f, weir_point point, int layer, const float *data,
+                     int64_t columns) {
     for (int32_t i = 0; i < f->segment_count; i++) {
         const wr_segment *s = &f->segments[i];
         if (s->observer && s->observer->fn)
@@ -86,178 +86,26 @@ void wr_forward_run(wr_forward *f, int64_t items, int64_t work, wr_task task, vo
     wr_threads_run(f->threads, items, grain > 0 ? grain : 1, task, context);
 }
 
-/* --- Rows ------------------------------------------------------------------------------------- */
-
-static void normalise(const weir_model *m, float *y, const float *x, const wr_norm *norm) {
-    if (m->family->norm == WR_NORM_RMS)
-        m->kernels->rms_norm(y, x, norm->weight, m->width, m->norm_epsilon);
-    else
-        m->kernels->layer_norm(y, x, norm->weight, norm->bias, m->width, m->norm_epsilon);
-}
-
-typedef struct norm_step {
-    wr_forward *f;
-    const wr_norm *norm; /* NULL: only add */
-    bool add;            /* x += added first */
-} norm_step;
-
-static void norm_task(void *context, int64_t begin, int64_t end, int worker) {
-    const norm_step *step = context;
-    wr_forward *f = step->f;
-    int64_t width = f->model->width;
-    (void)worker;
-    for (int64_t i = begin; i < end; i++) {
-        if (step->add) f->model->kernels->add(f->x + i * width, f->added + i * width, width);
-        if (step->norm) normalise(f->model, f->normed + i * width, f->x + i * width, step->norm);
-    }
-}
-
-/* x += added (when `add`), then normed = norm(x) (when `norm`). */
-static void add_and_norm(wr_forward *f, bool add, const wr_norm *norm) {
-    norm_step step = {.f = f, .norm = norm, .add = add};
-    wr_forward_run(f, f->count, f->count * f->model->width * 16, norm_task, &step);
-}
-
-static void activation_task(void *context, int64_t begin, int64_t end, int worker) {
-    wr_forward *f = context;
-    const weir_model *m = f->model;
-    int64_t n = m->feed_forward;
-    float *acted = m->family->gated ? f->gate : f->up;
-    (void)worker;
-    for (int64_t i = begin; i < end; i++) {
-        float *row = acted + i * n;
-        if (m->family->activation == WR_ACTIVATION_SILU)
-            m->kernels->silu(row, row, n);
-        else
-            m->kernels->gelu(row, row, n);
-        if (m->family->gated) m->kernels->multiply(row, f->up + i * n, n);
-    }
-}
-
-/* --- One block -------------------------------------------------------------------------------- */
-
-static void run_attention(wr_forward *f, int32_t layer) {
-    const weir_model *m = f->model;
-    const wr_block *block = &m->blocks[layer];
-    wr_weighted projections[] = {{&block->q, f->q}, {&block->k, f->k}, {&block->v, f->v}};
-    wr_forward_linear(f, f->normed, f->count, projections, 3);
-    show(f, WEIR_POINT_VALUE, layer, f->v, (int64_t)m->kv_heads * m->value_dim);
-    wr_forward_attend(f, layer);
-    show(f, WEIR_POINT_ATTENTION, layer, f->attended, (int64_t)m->heads * m->value_dim);
-    wr_forward_linear(f, f->attended, f->count, &(wr_weighted){&block->out, f->added}, 1);
-}
-
-static void run_feed_forward(wr_forward *f, int32_t layer) {
-    const weir_model *m = f->model;
-    const wr_block *block = &m->blocks[layer];
-    wr_weighted products[] = {{&block->up, f->up}, {&block->gate, f->gate}};
-    wr_forward_linear(f, f->normed, f->count, products, m->family->gated ? 2 : 1);
-    wr_forward_run(f, f->count, f->count * m->feed_forward * 32, activation_task, f);
-    wr_forward_linear(f, m->family->gated ? f->gate : f->up, f->count,
-                      &(wr_weighted){&block->down, f->added}, 1);
-}
-
-/* --- Shares of the rows -----------------------------------------------------------------------
- *
- * Where a block's weights lie in a processor's own cache, threads that divide each step by weights
- * hand the activations of all rows to each other at every step, which takes as long as computing
- * them. So each takes a share of the rows through half a block: they meet only where queries need
- * the keys of all rows. */
-
-enum {
-    SHARE_WEIGHTS = 3 << 19, /* bytes of a block's weights that a thread keeps in its cache */
-    SHARE_ROWS = 16          /* for each thread, at least */
-};
-
-static int64_t block_weights(const weir_model *m) {
-    const wr_block *b = &m->blocks[0];
-    const wr_linear *const linears[] = {&b->q, &b->k, &b->v, &b->out, &b->gate, &b->up, &b->down};
-    int64_t bytes = 0;
-    for (size_t i = 0; i < sizeof linears / sizeof *linears; i++) {
-        const wr_matrix *w = &linears[i]->matrix;
-        if (w->data) bytes += w->rows * (int64_t)wr_format_row_bytes(w->format, w->columns);
-    }
-    return bytes;
-}
-
-static bool is_observed(const wr_forward *f) {
-    for (int32_t i = 0; i < f->segment_count; i++) {
-        const wr_observer *observer = f->segments[i].observer;
-        if (observer && (observer->fn || observer->scores_fn)) return true;
-    }
-    return false;
-}
-
-/* Shares that the chunk is divided into; 0: steps are divided instead. */
-static int64_t count_shares(const wr_forward *f) {
-    int64_t threads = wr_threads_count(f->threads);
-    if (threads == 1 || f->count < threads * SHARE_ROWS || f->tile_count < threads) return 0;
-    if (is_observed(f) || block_weights(f->model) > SHARE_WEIGHTS) return 0;
-    return threads;
-}
-
-typedef struct share_step {
-    wr_forward *f;
-    int32_t layer;
-    int64_t shares;
-} share_step;
-
-static wr_rows share_at(const share_step *step, int64_t share, int worker) {
-    const wr_forward *f = step->f;
-    wr_rows rows = {.tile = f->tile_count * share / step->shares,
-                    .tile_end = f->tile_count * (share + 1) / step->shares,
-                    .worker = worker};
-    rows.begin = f->tiles[rows.tile].begin;
-    rows.end = f->tiles[rows.tile_end - 1].end;
-    return rows;
-}
-
-/* As far as the keys. */
-static void first_half_task(void *context, int64_t begin, int64_t end, int worker) {
-    const share_step *step = context;
-    wr_forward *f = step->f;
-    const wr_block *block = &f->model->blocks[step->layer];
-    const wr_weighted projections[] = {{&block->q, f->q}, {&block->k, f->k}, {&block->v, f->v}};
-    norm_step norm = {.f = f, .norm = &block->attention_norm, .add = step->layer > 0};
-    for (int64_t share = begin; share < end; share++) {
-        const wr_rows rows = share_at(step, share, worker);
-        norm_task(&norm, rows.begin, rows.end, worker);
-        wr_forward_linear_rows(f, &rows, f->normed, projections, 3);
-        wr_forward_rotate_rows(f, step->layer, &rows);
-    }
-}
-
-static void second_half_task(void *context, int64_t begin, int64_t end, int worker) {
-    const share_step *step = context;
-    wr_forward *f = step->f;
-    const weir_model *m = f->model;
-    const wr_block *block = &m->blocks[step->layer];
-    const wr_weighted products[] = {{&block->up, f->up}, {&block->gate, f->gate}};
-    norm_step norm = {.f = f, .norm = &block->feed_forward_norm, .add = true};
-    for (int64_t share = begin; share < end; share++) {
-        const wr_rows rows = share_at(step, share, worker);
-        wr_forward_attend_rows(f, step->layer, &rows);
-        wr_forward_linear_rows(f, &rows, f->attended, &(wr_weighted){&block->out, f->added}, 1);
-        norm_task(&norm, rows.begin, rows.end, worker);
-        wr_forward_linear_rows(f, &rows, f->normed, products, m->family->gated ? 2 : 1);
-        activation_task(f, rows.begin, rows.end, worker);
-        wr_forward_linear_rows(f, &rows, m->family->gated ? f->gate : f->up,
-                               &(wr_weighted){&block->down, f->added}, 1);
-    }
-}
-
-static void run_shares(wr_forward *f, int32_t layer, int64_t shares) {
-    share_step step = {.f = f, .layer = layer, .shares = shares};
-    wr_threads_run(f->threads, shares, 1, first_half_task, &step);
-    wr_threads_run(f->threads, shares, 1, second_half_task, &step);
-}
-
 /* --- One chunk -------------------------------------------------------------------------------- */
+
+static void look_up(const wr_forward *f, const wr_matrix *table, int64_t row, float *out) {
+    const size_t bytes = wr_format_row_bytes(table->format, table->columns);
+    f->model->kernels->decode(table->format, (const uint8_t *)table->data + bytes * (size_t)row,
+                              out, table->columns);
+}
+
+/* A learned position, on top of a row's embedding. */
+static void add_position(wr_forward *f, int64_t row, int64_t position) {
+    const wr_matrix *table = &f->model->position_embedding;
+    float *vector = f->normed + row * table->columns;
+    assert(position < table->rows);
+    look_up(f, table, position, vector);
+    f->model->kernels->add(f->x + row * table->columns, vector, table->columns);
+}
 
 /* Rows for the segments, one after another, and their embeddings. */
 static void embed(wr_forward *f, wr_segment *segments, int32_t count) {
     const wr_matrix *e = &f->model->embedding;
-    size_t row_bytes = wr_format_row_bytes(e->format, e->columns);
     f->segments = segments;
     f->segment_count = count;
     f->count = 0;
@@ -269,9 +117,8 @@ static void embed(wr_forward *f, wr_segment *segments, int32_t count) {
         f->count += s->count;
         for (int64_t j = 0; j < s->count; j++) {
             f->segment_of[s->row + j] = i;
-            f->model->kernels->decode(e->format,
-                                      (const uint8_t *)e->data + row_bytes * (size_t)s->tokens[j],
-                                      f->x + (s->row + j) * e->columns, e->columns);
+            look_up(f, e, s->tokens[j], f->x + (s->row + j) * e->columns);
+            if (f->model->position_embedding.data) add_position(f, s->row + j, s->first + j);
         }
     }
 }
@@ -288,23 +135,15 @@ weir_status wr_forward_chunk(wr_forward *f, wr_segment *segments, int32_t count)
     const weir_model *m = f->model;
     assert(count >= 1);
     embed(f, segments, count);
-    show(f, WEIR_POINT_EMBEDDING, -1, f->x, m->width);
+    wr_forward_show(f, WEIR_POINT_EMBEDDING, -1, f->x, m->width);
     wr_forward_place(f);
-    const int64_t shares = count_shares(f);
+    const int64_t shares = wr_forward_count_shares(f);
     for (int32_t layer = 0; layer < m->layers; layer++) {
         if (all_cancelled(f)) return WEIR_CANCELLED;
-        if (shares > 0) {
-            run_shares(f, layer, shares);
-            continue;
-        }
-        add_and_norm(f, layer > 0, &m->blocks[layer].attention_norm);
-        if (layer > 0) show(f, WEIR_POINT_LAYER, layer - 1, f->x, m->width);
-        run_attention(f, layer);
-        add_and_norm(f, true, &m->blocks[layer].feed_forward_norm);
-        run_feed_forward(f, layer);
+        wr_forward_block(f, layer, shares);
     }
-    add_and_norm(f, true, NULL);
-    show(f, WEIR_POINT_LAYER, m->layers - 1, f->x, m->width);
+    wr_forward_finish(f);
+    wr_forward_show(f, WEIR_POINT_LAYER, m->layers - 1, f->x, m->width);
     return WEIR_OK;
 }
 
@@ -331,7 +170,7 @@ void wr_forward_logits(wr_forward *f, const wr_logit_row *rows, int64_t count, f
     const weir_model *m = f->model;
     assert(count >= 1 && count <= f->chunk);
     for (int64_t i = 0; i < count; i++)
-        normalise(m, f->normed + i * m->width, rows[i].hidden, &m->final_norm);
+        wr_normalise(m, f->normed + i * m->width, rows[i].hidden, &m->final_norm, m->width);
     show_final(f, rows, count);
     wr_forward_linear(f, f->normed, count, &(wr_weighted){&m->head, logits}, 1);
 }

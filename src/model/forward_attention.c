@@ -10,16 +10,18 @@ static wr_cache_view *view_at(const wr_forward *f, int32_t segment, int32_t grou
 
 static void place_task(void *context, int64_t begin, int64_t end, int worker) {
     wr_forward *f = context;
-    const wr_rope *rope = &f->model->rope;
     (void)worker;
     for (int64_t i = begin; i < end; i++) {
         const wr_cache *cache = wr_segment_at(f, i)->cache;
         int64_t t = wr_index_at(f, i);
         int64_t position = wr_cache_position(cache, t);
-        float *angles = f->angles + i * 2 * rope->dim;
-        f->turned[i] = position != t && wr_cache_pinned(cache) > 0 && rope->dim > 0;
-        wr_rope_angles(rope, (uint64_t)t, angles);
-        if (f->turned[i]) wr_rope_angles(rope, (uint64_t)position, angles + rope->dim);
+        f->turned[i] = position != t && wr_cache_pinned(cache) > 0;
+        for (int32_t r = 0; r < f->model->rope_count; r++) {
+            const wr_rope *rope = &f->model->ropes[r];
+            float *angles = wr_angles_at(f, i, r);
+            wr_rope_angles(rope, (uint64_t)t, angles);
+            if (f->turned[i]) wr_rope_angles(rope, (uint64_t)position, angles + rope->dim);
+        }
         for (int32_t g = 0; g < wr_cache_groups(cache); g++) {
             wr_token_spans *spans = &f->spans[g * f->chunk + i];
             const wr_cache_view *view = view_at(f, f->segment_of[i], g);
@@ -56,7 +58,8 @@ void wr_forward_place(wr_forward *f) {
     const int64_t tile = choose_tile(f);
     f->tile_count = 0;
     for (int32_t i = 0; i < f->segment_count; i++) place_segment(f, i, tile);
-    wr_forward_run(f, f->count, f->count * (f->model->rotary_dim + 1) * 50, place_task, f);
+    wr_forward_run(f, f->count, f->count * (wr_angles_of_row(f->model) / 2 + 1) * 50, place_task,
+                   f);
 }
 
 /* --- Attention -------------------------------------------------------------------------------- */
@@ -80,22 +83,54 @@ static void write_cache(const wr_forward *f, int32_t layer, int64_t i) {
     }
 }
 
+static void cut(float *x, int64_t n, float limit) {
+    for (int64_t i = 0; i < n; i++) x[i] = x[i] > limit ? limit : x[i] < -limit ? -limit : x[i];
+}
+
+/* Queries or keys of a row [heads, key_dim], as the family norms them. */
+static void norm_heads(const weir_model *m, float *x, const wr_norm *norm, int32_t heads) {
+    const wr_head_norm kind = m->family->head_norm;
+    const int64_t n = (int64_t)heads * m->key_dim;
+    const int64_t span = kind == WR_HEAD_NORM_WHOLE ? n : m->key_dim;
+    if (!norm->weight) return;
+    for (int64_t at = 0; at < n; at += span) {
+        wr_norm own = {.weight = norm->weight + (kind == WR_HEAD_NORM_OWN ? at : 0)};
+        wr_normalise(m, x + at, x + at, &own, span);
+    }
+}
+
+/* Where the layer rotates: q at t in its place, at c(t) beside it, k at t. */
+static void rotate_row(const wr_forward *f, const wr_block *block, int64_t i, float *q, float *k) {
+    const weir_model *m = f->model;
+    if (block->rope < 0) return;
+    const wr_rope *rope = &m->ropes[block->rope];
+    const float *angles = wr_angles_at(f, i, block->rope);
+    if (f->turned[i])
+        m->kernels->rotate(f->q_pinned + i * m->heads * m->key_dim, q, angles + rope->dim, m->heads,
+                           m->key_dim, rope->dim, rope->pairing);
+    m->kernels->rotate(q, q, angles, m->heads, m->key_dim, rope->dim, rope->pairing);
+    m->kernels->rotate(k, k, angles, m->kv_heads, m->key_dim, rope->dim, rope->pairing);
+}
+
 static void rotate_task(void *context, int64_t begin, int64_t end, int worker) {
     const layer_step *step = context;
     wr_forward *f = step->f;
     const weir_model *m = f->model;
-    const wr_rope *rope = &m->rope;
-    int64_t query = (int64_t)m->heads * m->key_dim;
+    const wr_block *block = &m->blocks[step->layer];
+    const int64_t query = (int64_t)m->heads * m->key_dim;
+    const int64_t key = (int64_t)m->kv_heads * m->key_dim;
+    const int64_t value = (int64_t)m->kv_heads * m->value_dim;
     (void)worker;
     for (int64_t i = begin; i < end; i++) {
-        const float *angles = f->angles + i * 2 * rope->dim;
-        float *q = f->q + i * query;
-        float *k = f->k + i * m->kv_heads * m->key_dim;
-        if (f->turned[i])
-            m->kernels->rotate(f->q_pinned + i * query, q, angles + rope->dim, m->heads, m->key_dim,
-                               rope->dim, rope->pairing);
-        m->kernels->rotate(q, q, angles, m->heads, m->key_dim, rope->dim, rope->pairing);
-        m->kernels->rotate(k, k, angles, m->kv_heads, m->key_dim, rope->dim, rope->pairing);
+        float *q = f->q + i * query, *k = f->k + i * key;
+        if (m->qkv_limit > 0) {
+            cut(q, query, m->qkv_limit);
+            cut(k, key, m->qkv_limit);
+            cut(f->v + i * value, value, m->qkv_limit);
+        }
+        norm_heads(m, q, &block->q_norm, m->heads);
+        norm_heads(m, k, &block->k_norm, m->kv_heads);
+        rotate_row(f, block, i, q, k);
         write_cache(f, step->layer, i);
     }
 }
@@ -106,8 +141,9 @@ static wr_attention_token attention_token(const wr_forward *f, int32_t layer, in
     const wr_token_spans *spans =
         &f->spans[wr_cache_group_of(wr_segment_at(f, i)->cache, layer) * f->chunk + i];
     int64_t query = (i * m->heads + head) * m->key_dim;
+    const bool apart = f->turned[i] && m->blocks[layer].rope >= 0;
     return (wr_attention_token){.query_recent = f->q + query,
-                                .query_pinned = (f->turned[i] ? f->q_pinned : f->q) + query,
+                                .query_pinned = (apart ? f->q_pinned : f->q) + query,
                                 .out = f->attended + (i * m->heads + head) * m->value_dim,
                                 .pinned = spans->pinned,
                                 .recent = spans->recent,
@@ -241,6 +277,7 @@ void wr_forward_attend(wr_forward *f, int32_t layer) {
     const int64_t numbers =
         (int64_t)(2 * m->heads + m->kv_heads) * m->key_dim + (int64_t)m->kv_heads * m->value_dim;
     wr_forward_run(f, f->count, f->count * numbers * 32, rotate_task, &step);
+    wr_forward_show(f, WEIR_POINT_VALUE, layer, f->v, (int64_t)m->kv_heads * m->value_dim);
     divide_attention(&step);
     wr_forward_run(f, m->kv_heads * step.parts * f->tile_count, attention_work(f), attend_task,
                    &step);

@@ -1,7 +1,8 @@
 /*
  * The forward pass inside: its scratch, and what its files do for each other.
  *
- *     forward.c            blocks, rows, logits
+ *     forward.c            chunks, embeddings, logits
+ *     forward_block.c      one block: norms and halves
  *     forward_linear.c     matrix products, with what they read prepared
  *     forward_attention.c  positions, cache and attention
  */
@@ -36,7 +37,7 @@ struct wr_forward {
     float *attended;            /* [chunk, heads * value_dim] */
     float *gate;                /* [chunk, feed_forward] */
     float *up;                  /* [chunk, feed_forward] */
-    float *angles;              /* [chunk, 2, rotary_dim]: at t, at c(t) */
+    float *angles;              /* [chunk, ropes, 2, rotary_dim]: at t, at c(t) */
     bool *turned;               /* [chunk] c(t) differs from t */
     uint8_t *inputs[WR_INPUTS]; /* [chunk] rows of what products read; NULL: no weight takes it */
     size_t input_bytes[WR_INPUTS];
@@ -73,6 +74,18 @@ static inline int64_t wr_index_at(const wr_forward *f, int64_t row) {
 /* Run a task over items; alone when all of it is little `work` (multiplications). Items are claimed
  * in enough runs that a slow thread only claims fewer. */
 void wr_forward_run(wr_forward *f, int64_t items, int64_t work, wr_task task, void *context);
+/* Rows [count, columns] of the chunk to whoever watches their streams. */
+void wr_forward_show(const wr_forward *f, weir_point point, int layer, const float *data,
+                     int64_t columns);
+
+/* forward_block.c */
+/* y = norm(x), n numbers, as the model's family norms; y may be x. */
+void wr_normalise(const weir_model *m, float *y, const float *x, const wr_norm *norm, int64_t n);
+/* Shares of the rows that the chunk's blocks are divided into; 0: their steps are divided. */
+int64_t wr_forward_count_shares(const wr_forward *f);
+void wr_forward_block(wr_forward *f, int32_t layer, int64_t shares);
+/* What the last block adds. */
+void wr_forward_finish(wr_forward *f);
 
 /* forward_linear.c */
 /* A weight and where its product goes: [batch, rows]. */
@@ -98,6 +111,14 @@ void wr_forward_linear_rows(wr_forward *f, const wr_rows *rows, const float *x,
                             const wr_weighted *products, int count);
 
 /* forward_attention.c */
+/* Floats of a row of angles. */
+static inline int64_t wr_angles_of_row(const weir_model *m) {
+    return (int64_t)m->rope_count * 2 * m->rotary_dim;
+}
+/* Those of a row for one of the model's ropes: at t, then at c(t). */
+static inline float *wr_angles_at(const wr_forward *f, int64_t row, int32_t rope) {
+    return f->angles + row * wr_angles_of_row(f->model) + (int64_t)rope * 2 * f->model->rotary_dim;
+}
 /* Once per chunk: angles, and what each token may attend. */
 void wr_forward_place(wr_forward *f);
 /* q, k, v of the chunk rotated, the cache written, and `attended`. */

@@ -60,9 +60,6 @@ static void describe_text(weir_model *model) {
     info->adds_bos = wr_vocab_adds_bos(vocab);
     info->adds_eos = wr_vocab_adds_eos(vocab);
     wr_gguf_get_bool(model->gguf, "weir.sink_token", &info->sink_token, NULL);
-    wr_string template = metadata_string(model->gguf, "tokenizer.chat_template");
-    info->chat_template = template.data;
-    info->chat_template_size = template.size;
 }
 
 /* --- Fingerprint ------------------------------------------------------------------------------ */
@@ -96,6 +93,8 @@ static weir_status open_parts(weir_model *model, const char *path,
     weir_status status = wr_gguf_open(path, allocator, &model->gguf, error);
     if (status == WEIR_OK) status = keep_strings(model, path, error);
     if (status == WEIR_OK) status = wr_vocab_open(model->gguf, allocator, &model->vocab, error);
+    if (status == WEIR_OK)
+        status = wr_model_choose_chat(model, options ? options->chat_template : NULL, error);
     if (status != WEIR_OK) return status;
     model->info.file_bytes = (int64_t)wr_gguf_size(model->gguf);
     model->info.cpu = wr_cpu_name(model->kernels->level);

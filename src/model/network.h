@@ -9,7 +9,7 @@
 #include "file/gguf.h"
 #include "model/family.h"
 #include "position/rope.h"
-#include "text/vocab.h"
+#include "text/chat.h"
 #include "weir/model.h"
 
 /* A weight and, where the file has one, its bias. */
@@ -19,17 +19,25 @@ typedef struct wr_linear {
 } wr_linear;
 
 typedef struct wr_norm {
-    const float *weight; /* [width] */
-    const float *bias;   /* [width] or NULL */
+    const float *weight; /* [width], or as wr_head_norm says. NULL: the block has no such norm */
+    const float *bias;   /* as many, or NULL */
 } wr_norm;
 
+/* A weight that its file keeps with others in one tensor is a view of its rows. */
 typedef struct wr_block {
-    wr_norm attention_norm;
+    wr_norm attention_norm; /* none: attention reads x */
     wr_linear q, k, v, out;
-    const float *sink_logits; /* [heads] z, or NULL where the softmax has no such term */
-    wr_norm feed_forward_norm;
+    wr_norm q_norm, k_norm;
+    const float *sink_logits;  /* [heads] z, or NULL where the softmax has no such term */
+    int32_t rope;              /* of the model's; -1: the layer rotates nothing */
+    wr_norm attention_after;   /* of what attention adds to x */
+    wr_norm feed_forward_norm; /* none: reads what attention read (parallel), or x */
     wr_linear gate, up, down;
+    wr_norm feed_forward_after; /* of what this half adds to x */
 } wr_block;
+
+/* Sets of rotary frequencies that the layers of one model may differ in. */
+#define WR_ROPES 2
 
 struct weir_model {
     weir_allocator allocator;
@@ -37,6 +45,7 @@ struct weir_model {
     wr_gguf *gguf;
     wr_vocab *vocab;
     const wr_kernels *kernels;
+    wr_chat chat;
     weir_model_info info;
     char *strings; /* copies behind info */
     size_t strings_size;
@@ -53,12 +62,17 @@ struct weir_model {
     int64_t *layer_windows; /* [layers] 0: none; NULL: no layer has one */
     wr_sink_term sink_term;
     wr_positions positions;
+    double alibi_bias; /* the largest of linear biases: 8 */
+    float qkv_limit;   /* queries, keys and values are cut to [-limit, limit]; 0: are not */
+    bool parallel;     /* the second half of a block reads x as the first found it */
 
     bool bound;     /* weights are there, and all below */
     wr_arena arena; /* the tables below, and vectors as floats whatever the file stores */
-    wr_rope rope;
-    const float *slopes; /* [heads] of linear biases, or NULL */
-    wr_matrix embedding; /* [vocabulary, width] */
+    wr_rope ropes[WR_ROPES];
+    int32_t rope_count;           /* 0: nothing is rotated */
+    const float *slopes;          /* [heads] of linear biases, or NULL */
+    wr_matrix embedding;          /* [vocabulary, width] */
+    wr_matrix position_embedding; /* [trained context, width]; data NULL: none */
     wr_norm final_norm;
     wr_linear head;        /* [vocabulary, width] */
     wr_block *blocks;      /* [layers] */
@@ -80,6 +94,8 @@ uint64_t wr_model_fingerprint(const weir_model *model);
 void wr_model_survey(weir_model *model);
 /* Check the family and its numbers. */
 weir_status wr_model_describe(weir_model *model, weir_error *error);
+/* The chat template of this name, or the file's (converse.c). */
+weir_status wr_model_choose_chat(weir_model *model, const char *name, weir_error *error);
 /* Bind every weight by name (bind.c). */
 weir_status wr_model_bind(weir_model *model, weir_error *error);
 /* Rearrange the bound weights for the kernels (pack.c). */

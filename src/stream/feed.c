@@ -439,7 +439,7 @@ static weir_status feed_pending(weir_stream *stream, weir_error *error) {
 
 /* After the tokenizer: what waits is fed. Text that failed is lost; when it was the first, the next
  * one is, with BOS and the space prefix as far as they are not there yet. */
-static weir_status end_text(weir_stream *stream, weir_status status, weir_error *error) {
+weir_status wr_stream_end_text(weir_stream *stream, weir_status status, weir_error *error) {
     wr_past *past = &stream->past;
     weir_status rest = feed_pending(stream, status == WEIR_OK ? error : NULL);
     if (status == WEIR_OK) status = rest;
@@ -449,8 +449,8 @@ static weir_status end_text(weir_stream *stream, weir_status status, weir_error 
     return status;
 }
 
-/* wr_token_emit: gather tokens until a chunk is full. */
-static weir_status gather(void *context, const int32_t *tokens, int64_t count, weir_error *error) {
+weir_status wr_stream_gather(void *context, const int32_t *tokens, int64_t count,
+                             weir_error *error) {
     weir_stream *stream = context;
     weir_status status = wr_stream_check_tokens(stream, tokens, count, error);
     for (int64_t i = 0; i < count && status == WEIR_OK; i++) {
@@ -467,7 +467,7 @@ static weir_status begin_text(weir_stream *stream, weir_error *error) {
     stream->past.text_begun = true;
     int32_t bos = wr_vocab_bos(vocab);
     if (stream->past.index == 0 && wr_vocab_adds_bos(vocab) && bos >= 0)
-        status = gather(stream, &bos, 1, error);
+        status = wr_stream_gather(stream, &bos, 1, error);
     return status;
 }
 
@@ -475,15 +475,16 @@ weir_status weir_stream_feed_text(weir_stream *stream, const char *text, size_t 
                                   weir_error *error) {
     weir_status status = begin_text(stream, error);
     if (status == WEIR_OK)
-        status =
-            wr_tokenizer_feed(stream->past.tokenizer, text, size, false, gather, stream, error);
-    return end_text(stream, status, error);
+        status = wr_tokenizer_feed(stream->past.tokenizer, text, size, false, wr_stream_gather,
+                                   stream, error);
+    return wr_stream_end_text(stream, status, error);
 }
 
 weir_status weir_stream_flush(weir_stream *stream, weir_error *error) {
     if (!stream->past.tokenizer || wr_tokenizer_held(stream->past.tokenizer) == 0) return WEIR_OK;
-    weir_status status = wr_tokenizer_flush(stream->past.tokenizer, gather, stream, error);
-    return end_text(stream, status, error);
+    weir_status status =
+        wr_tokenizer_flush(stream->past.tokenizer, wr_stream_gather, stream, error);
+    return wr_stream_end_text(stream, status, error);
 }
 
 weir_status weir_stream_border(weir_stream *stream, weir_error *error) {

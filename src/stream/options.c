@@ -60,6 +60,26 @@ static weir_status check_applicable(const weir_stream_options *o, weir_error *er
     return wrong ? weir_error_set(error, WEIR_USAGE, "%s", wrong) : WEIR_OK;
 }
 
+/* A learned position belongs to one place of the text: a cache that lets go of old tokens would
+ * have to give those that stay other positions, and only recomputing them does. */
+static weir_status check_learned(const weir_model *model, const weir_stream_options *o,
+                                 weir_error *error) {
+    const long long table = (long long)model->info.trained_context;
+    if (model->positions != WR_POSITIONS_LEARNED) return WEIR_OK;
+    if (o->policy == WEIR_SINK || o->policy == WEIR_WINDOW)
+        return weir_error_set(error, WEIR_UNSUPPORTED,
+                              "the positions of the family %s are learned, one by one, so its "
+                              "cache cannot stream: choose the policy recompute, or dense for up "
+                              "to %lld tokens",
+                              model->info.family, table);
+    if (o->policy == WEIR_DENSE && o->context > table)
+        return weir_error_set(error, WEIR_LIMIT,
+                              "a context of %lld exceeds the %lld positions that the model has: "
+                              "choose the policy recompute",
+                              (long long)o->context, table);
+    return WEIR_OK;
+}
+
 static weir_status resolve_dense(const weir_model_info *info, const weir_stream_options *o,
                                  wr_settings *out, weir_error *error) {
     if (o->context < 0)
@@ -120,6 +140,7 @@ weir_status wr_settings_resolve(const weir_model *model, const weir_stream_optio
         return weir_error_set(error, model->flaw.status, "%s", model->flaw.message);
     weir_status status = check_enums(&o, error);
     if (status == WEIR_OK) status = check_applicable(&o, error);
+    if (status == WEIR_OK) status = check_learned(model, &o, error);
     if (status != WEIR_OK) return status;
     out->policy = o.policy;
     out->cache_type = o.cache_type;

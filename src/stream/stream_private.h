@@ -153,6 +153,10 @@ void wr_stream_commit(weir_stream *stream, const wr_segment *segment, const floa
 /* One row of logits to the caller; WEIR_NAN when one is not a number. */
 weir_status wr_stream_hand_over(const weir_stream *stream, int64_t index, const float *logits,
                                 weir_logits_fn fn, void *context, weir_error *error);
+/* wr_token_emit over a stream: tokens of text are gathered until a chunk is full. */
+weir_status wr_stream_gather(void *stream, const int32_t *tokens, int64_t count, weir_error *error);
+/* What is gathered is fed, or after a failure dropped; the status is passed on. */
+weir_status wr_stream_end_text(weir_stream *stream, weir_status status, weir_error *error);
 /* Text goes on after tokens that were fed. */
 void wr_stream_note_fed(weir_stream *stream, const int32_t *tokens, int64_t count);
 /* Whether the stream was cancelled; the request is taken back. */

@@ -39,6 +39,7 @@ static void inherit_from(wr_kernels *at, const wr_kernels *below) {
     INHERIT(scale);
     INHERIT(silu);
     INHERIT(gelu);
+    INHERIT(gelu_tanh);
     INHERIT(softmax);
     INHERIT(log_sum_exp);
     INHERIT(rotate);

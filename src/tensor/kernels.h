@@ -227,7 +227,9 @@ typedef struct wr_kernels {
     void (*multiply)(float *y, const float *x, int64_t n); /* y *= x */
     void (*scale)(float *y, float factor, int64_t n);      /* y *= factor */
     void (*silu)(float *y, const float *x, int64_t n);     /* y = x / (1 + exp(-x)); y may be x */
-    void (*gelu)(float *y, const float *x, int64_t n);     /* tanh form; y may be x */
+    /* y = x P(a normal number is below x); y may be x. gelu_tanh: the approximation by tanh. */
+    void (*gelu)(float *y, const float *x, int64_t n);
+    void (*gelu_tanh)(float *y, const float *x, int64_t n);
 
     /* In place: x = exp(x - max) / sum. */
     void (*softmax)(float *x, int64_t n);

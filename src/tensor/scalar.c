@@ -76,8 +76,16 @@ static void silu(float *y, const float *x, int64_t n) {
     for (int64_t i = 0; i < n; i++) y[i] = x[i] / (1.0f + expf(-x[i]));
 }
 
-/* x/2 (1 + tanh u), u = sqrt(2/pi) (x + 0.044715 x^3), which is x / (1 + exp(-2u)) */
+/* x/2 erfc(-x / sqrt(2)) */
 static void gelu(float *y, const float *x, int64_t n) {
+    for (int64_t i = 0; i < n; i++) {
+        const double a = (double)x[i];
+        y[i] = (float)(0.5 * a * erfc(-0.70710678118654752440 * a));
+    }
+}
+
+/* x/2 (1 + tanh u), u = sqrt(2/pi) (x + 0.044715 x^3), which is x / (1 + exp(-2u)) */
+static void gelu_tanh(float *y, const float *x, int64_t n) {
     for (int64_t i = 0; i < n; i++) {
         float u = WR_GELU_ROOT * x[i] * (1.0f + WR_GELU_CUBE * x[i] * x[i]);
         y[i] = x[i] / (1.0f + expf(-2.0f * u));
@@ -136,6 +144,7 @@ const wr_kernels wr_kernels_scalar = {
     .scale = scale,
     .silu = silu,
     .gelu = gelu,
+    .gelu_tanh = gelu_tanh,
     .softmax = softmax,
     .log_sum_exp = log_sum_exp,
     .rotate = rotate,

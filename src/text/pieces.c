@@ -146,6 +146,17 @@ weir_status wr_literals_build(wr_vocab *vocab, weir_error *error) {
     return wr_literals_collect(vocab, &vocab->special, is_special, error);
 }
 
+static void release_literals(wr_vocab *vocab, wr_literals *literals) {
+    wr_release(vocab->allocator, literals->ids, (size_t)literals->count * sizeof(int32_t));
+    *literals = (wr_literals){0};
+}
+
+weir_status wr_literals_rebuild(wr_vocab *vocab, weir_error *error) {
+    release_literals(vocab, &vocab->user_defined);
+    release_literals(vocab, &vocab->special);
+    return wr_literals_build(vocab, error);
+}
+
 /* The first of ids[low, high) whose byte number `at` is at least `byte` (all are longer than `at`,
  * agree before it, and so are sorted by it). */
 static int32_t lower(const wr_vocab *vocab, const int32_t *ids, int32_t low, int32_t high,

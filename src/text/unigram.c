@@ -128,6 +128,11 @@ static double score_of(const wr_vocab *vocab, int32_t token, size_t size) {
     return (double)((float)size * own->highest) - 0.1;
 }
 
+static bool may_be_text(const wr_vocab *vocab, int32_t token) {
+    uint8_t type = vocab->types[token];
+    return type == WR_TOKEN_NORMAL || type == WR_TOKEN_USER_DEFINED;
+}
+
 /* All pieces that begin at word[at], and the unknown character where none is just that. */
 static size_t reach_on(scratch *s, const char *word, size_t size, size_t at) {
     const wr_vocab *vocab = s->vocab;
@@ -140,7 +145,7 @@ static size_t reach_on(scratch *s, const char *word, size_t size, size_t at) {
     wr_literal_walk walk = wr_literals_begin(&own->pieces, text[0]);
     while (walk.low < walk.high && walk.at < size - at) {
         int32_t token = wr_literals_step(vocab, &own->pieces, &walk, text[walk.at]);
-        if (token < 0) continue;
+        if (token < 0 || !may_be_text(vocab, token)) continue; /* a chat's mark is none any more */
         reach(&s->nodes[at + walk.at], score_of(vocab, token, walk.at) + here, token, (int32_t)at);
         single = single || walk.at == character;
     }
@@ -237,11 +242,6 @@ static size_t encode(void *of_tokenizer, const wr_vocab *vocab, const wr_run *ru
 }
 
 /* ---- what the file must give ----------------------------------------------------------------- */
-
-static bool may_be_text(const wr_vocab *vocab, int32_t token) {
-    uint8_t type = vocab->types[token];
-    return type == WR_TOKEN_NORMAL || type == WR_TOKEN_USER_DEFINED;
-}
 
 static weir_status prepare_pieces(wr_vocab *vocab, const wr_gguf *gguf, weir_error *error) {
     unigram *own = vocab->own;

@@ -76,6 +76,7 @@ void wr_vocab_printable(char out[64], wr_string text);
 /* pieces.c: build the table behind wr_vocab_find, and the literals. */
 weir_status wr_pieces_index(wr_vocab *vocab, weir_error *error);
 weir_status wr_literals_build(wr_vocab *vocab, weir_error *error);
+weir_status wr_literals_rebuild(wr_vocab *vocab, weir_error *error); /* types have changed */
 weir_status wr_literals_collect(wr_vocab *vocab, wr_literals *literals,
                                 bool (*wanted)(const wr_vocab *vocab, int32_t token),
                                 weir_error *error);

@@ -13,7 +13,7 @@ the river
 END
 ok 'an answer' test -s "$dir/out"
 cp "$dir/out" "$dir/river"
-ok 'says that there are no templates' grep -q 'no chat templates' "$dir/err"
+ok 'says that there is no template' grep -q 'There is no chat template' "$dir/err"
 "$weir" run "$model" --prompt 'the river' -n 8 --temp 0 >"$dir/run"
 echo >>"$dir/run"
 ok 'plain continuation' cmp "$dir/run" "$dir/out"
@@ -100,6 +100,56 @@ talk --system 'the mill stands' --evict message <<END
 //quit is text
 END
 ok 'a slash' test -s "$dir/out"
+
+# A template: what a line becomes, and what an answer ends with.
+templated() { "$make_chat_model" "$model" "$dir/templated.gguf" "$1"; }
+talk_templated() {
+  "$weir" chat "$dir/templated.gguf" -n 8 --temp 0 "$@" >"$dir/out" 2>"$dir/err"
+}
+templated "{{ '<|im_start|>' + m['role'] + '<|im_end|>' }}"
+talk_templated --evict message --cache 64 --system 'the mill stands' <<END
+the river
+and the mill
+the river
+and the mill
+END
+ok 'the template is named' grep -q 'The chat template is chatml' "$dir/err"
+equal 'four answers' "$(wc -l <"$dir/out")" 4
+ok 'turns are forgotten' grep -q 'forgotten' "$dir/err"
+cp "$dir/out" "$dir/four"
+talk_templated --evict message --cache 64 --system 'the mill stands' --chunk 3 --threads 1 <<END
+the river
+/save $dir/saved
+and the mill
+END
+"$weir" chat "$dir/templated.gguf" -n 8 --temp 0 --load "$dir/saved" >"$dir/rest" 2>"$dir/err" <<END
+and the mill
+the river
+and the mill
+END
+sed -n 1p "$dir/out" | cat - "$dir/rest" >"$dir/loaded"
+ok 'saved and loaded between turns' cmp "$dir/loaded" "$dir/four"
+"$weir" info "$dir/templated.gguf" >"$dir/out"
+ok 'info names it' grep -q 'chat template  *chatml$' "$dir/out"
+"$weir" info "$dir/templated.gguf" --json >"$dir/out"
+equal 'in JSON too' "$(json "$dir/out" chat_format)" chatml
+talk_templated --template gemma <<END
+the river
+END
+ok 'another one' grep -q 'The chat template is gemma' "$dir/err"
+refuses '--stop can be given 15 times' chat "$dir/templated.gguf" --template falcon \
+  --stop a --stop b --stop c --stop d --stop e --stop f --stop g --stop h \
+  --stop i --stop j --stop k --stop l --stop m --stop n --stop o --stop p
+refuses 'no chat template alpaca' chat "$dir/templated.gguf" --template alpaca
+templated "{% for m in messages %}~{{ m }}{% endfor %}"
+fails 'choose one of its own with --template NAME (llama-2, ' chat "$dir/templated.gguf"
+"$weir" info "$dir/templated.gguf" >"$dir/out"
+ok 'info says so' grep -q 'chat template  *unknown: ' "$dir/out"
+talk_templated --template plain <<END
+the river
+END
+ok 'none at all' grep -q 'There is no chat template' "$dir/err"
+
 refuses '--sinks does not apply' chat "$model" --policy window --sinks 4
 refuses 'there is no option --jsn' chat "$model" --jsn
 done_with

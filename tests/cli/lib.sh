@@ -3,6 +3,8 @@
 set -eu
 weir=$1
 check_json=${WEIR_BUILD:-$(dirname "$1")}/tests/json_check
+# shellcheck disable=SC2034
+make_chat_model=${WEIR_BUILD:-$(dirname "$1")}/tests/make_chat_model
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 checks=0

@@ -124,6 +124,24 @@ static void check_activation(const char *name, void (*kernel)(float *, const flo
     row_free(&r);
 }
 
+/* The same, of e^(-x^2/2). */
+static void check_gelu(void (*kernel)(float *, const float *, int64_t), int64_t n) {
+    row r = row_make(n, 0, 4);
+    float *x = r.x.data, *y = r.y.data;
+    static const float special[] = {0, -0.0f, 100, -100, 1e30f, -1e30f, 13.5f, -13.5f, 1e-30f};
+    for (int i = 0; i < COUNT(special) && i < n; i++) x[n - 1 - i] = special[i];
+    kernel(y, x, n);
+    for (int64_t i = 0; i < n; i++) {
+        double a = (double)x[i], expected = 0.5 * a * erfc(-a / sqrt(2));
+        double relative = (16 + 5 * fmin(a * a / 2, 90)) * UNIT;
+        check_near("gelu", n, i, (double)y[i], expected, relative * fabs(expected) + 1e-35);
+    }
+    x[n / 2] = NAN;
+    kernel(x, x, n);
+    for (int64_t i = 0; i < n; i++) assert_true(i == n / 2 ? isnan(x[i]) : x[i] == y[i]);
+    row_free(&r);
+}
+
 static double silu_argument(double x) { return -x; }
 static double gelu_argument(double x) {
     return -2 * sqrt(2 / acos(-1)) * (x + 0.044715 * x * x * x);
@@ -132,7 +150,8 @@ static double gelu_argument(double x) {
 static void activations_are_near_double_at(const wr_kernels *kernels) {
     for (int k = 0; k < COUNT(sizes); k++) {
         check_activation("silu", kernels->silu, sizes[k], silu_argument);
-        check_activation("gelu", kernels->gelu, sizes[k], gelu_argument);
+        check_activation("gelu_tanh", kernels->gelu_tanh, sizes[k], gelu_argument);
+        check_gelu(kernels->gelu, sizes[k]);
     }
 }
 FOR_EACH_LEVEL(activations_are_near_double)

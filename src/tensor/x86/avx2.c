@@ -39,6 +39,7 @@ const wr_kernels wr_kernels_avx2 = {
     .scale = scale,
     .silu = silu,
     .gelu = gelu,
+    .gelu_tanh = gelu_tanh,
     .softmax = softmax,
     .log_sum_exp = log_sum_exp,
     .rotate = rotate,

@@ -73,6 +73,8 @@ typedef struct weir_model_info {
     const char *sink_term;    /* beside the keys in the softmax: "none", "zero", "logit" */
     const char *positions;    /* "rope", "alibi", "learned" (such a model cannot stream) */
     const char *rope_scaling; /* "none", "linear", "dynamic", "yarn", "llama3", "longrope" */
+    bool encoder;             /* it reads a text both ways: no stream, see weir/embed.h */
+    const char *pooling;      /* how an encoder makes one vector: "none", "mean", "cls", "last" */
     const char *tokenizer;    /* "SentencePiece BPE", "byte-level BPE", ..., "none" */
     bool tokenizer_usable;    /* text can be fed */
     int64_t pieces;           /* tokens of the vocabulary in the file */
@@ -86,6 +88,10 @@ typedef struct weir_model_info {
 } weir_model_info;
 
 WEIR_API const weir_model_info *weir_model_get_info(const weir_model *model);
+
+/* A number that tells models apart: of the metadata, the directory of tensors and samples of each.
+ * What was saved with one model is refused with another by it. Never 0. */
+WEIR_API uint64_t weir_model_fingerprint(const weir_model *model);
 
 typedef struct weir_tensor_info {
     const char *name;   /* not NUL-terminated: */

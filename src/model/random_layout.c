@@ -222,6 +222,7 @@ static void put_layer(listing *to) {
     const wr_family *family = shape->family;
     const bool before = (family->norms & WR_NORM_BEFORE) != 0;
     const bool after = (family->norms & WR_NORM_AFTER) != 0;
+    const bool sum = (family->norms & WR_NORM_SUM) != 0;
     const bool variant = shape->asked.variant;
     const bool shares = family->residual == WR_RESIDUAL_SHARED ||
                         (family->residual == WR_RESIDUAL_BY_NORM && variant);
@@ -235,6 +236,9 @@ static void put_layer(listing *to) {
     if (after) {
         put_norm(to, WR_ATTN_POST_NORM);
     }
+    if (sum) {
+        put_norm(to, WR_ATTN_SUM_NORM);
+    }
     if (before && !shares) {
         put_norm(to, family->norm_between ? WR_ATTN_POST_NORM : WR_FFN_NORM);
     }
@@ -242,10 +246,23 @@ static void put_layer(listing *to) {
     if (after) {
         put_norm(to, WR_FFN_POST_NORM);
     }
+    if (sum) {
+        put_norm(to, WR_FFN_SUM_NORM);
+    }
     if (strcmp(shape->sink, "logit") == 0) { /* as far apart as scores are */
         put_part(to, WR_ATTN_SINKS, "weight",
                  (wr_random_tensor){.columns = shape->asked.heads, .mean = 1, .deviation = 1});
     }
+}
+
+static void put_encoder(listing *to) {
+    const int64_t width = to->shape->asked.width;
+    put(to, &(wr_random_tensor){
+                .name = "token_types.weight", .rows = 2, .columns = width, .deviation = 0.3f});
+    put(to, &(wr_random_tensor){
+                .name = "token_embd_norm.weight", .columns = width, .mean = 1, .deviation = 0.1f});
+    put(to,
+        &(wr_random_tensor){.name = "token_embd_norm.bias", .columns = width, .deviation = 0.1f});
 }
 
 /* What comes before the blocks and after them; the output matrix may be the embedding. */
@@ -262,6 +279,10 @@ static void put_ends(listing *to) {
                                     .rows = asked->context,
                                     .columns = asked->width,
                                     .matrix = true});
+    }
+    if (shape->family->encoder) {
+        put_encoder(to);
+        return;
     }
     put(to,
         &(wr_random_tensor){

@@ -77,7 +77,7 @@ weir_status weir_stream_save(weir_stream *stream, const char *path, weir_error *
     wr_writer w = {.allocator = wr_stream_allocator(stream)};
     wr_write_bytes(&w, magic, sizeof magic);
     wr_write_u32(&w, SAVED_VERSION);
-    wr_write_u64(&w, wr_model_fingerprint(stream->model));
+    wr_write_u64(&w, weir_model_fingerprint(stream->model));
     save_settings(stream, &w);
     save_past(stream, &w);
     if (!w.failed) wr_write_u64(&w, wr_checksum(0, w.data, w.size));
@@ -123,7 +123,7 @@ static weir_status check_envelope(loader *l) {
     r->size -= 8;
     if (wr_read_u64(&tail) != wr_checksum(0, r->data, r->size))
         return damaged(l, "its checksum does not match its content");
-    if (fingerprint != wr_model_fingerprint(l->model))
+    if (fingerprint != weir_model_fingerprint(l->model))
         return weir_error_set(
             l->error, WEIR_MISMATCH,
             "%s was saved with another model than %s: load it with the model that "

@@ -6,7 +6,7 @@
 # weir/X.h belongs to the layer that it names or that is given below, else to base.
 
 BEGIN {
-    engine = split("base tensor file text position cache model sample stream", names, " ")
+    engine = split("base tensor file text position cache model sample embed stream", names, " ")
     for (i = 1; i <= engine; i++) layer[names[i]] = i
     lab = split("eval probe train convert plot ring store", names, " ")
     for (i = 1; i <= lab; i++) layer[names[i]] = engine + 1

@@ -71,6 +71,8 @@ typedef struct weir_model_info {
     const char *sink_term;    /* beside the keys in the softmax: "none", "zero", "logit" */
     const char *positions;    /* "rope", "alibi", "learned" (such a model cannot stream) */
     const char *rope_scaling; /* "none", "linear", "dynamic", "yarn", "llama3", "longrope" */
+    bool encoder;             /* it reads a text both ways: no stream, see weir/embed.h */
+    const char *pooling;      /* how an encoder makes one vector: "none", "mean", "cls", "last" */
     const char *tokenizer;    /* "SentencePiece BPE", "byte-level BPE", ..., "none" */
     bool tokenizer_usable;    /* text can be fed */
     int64_t pieces;           /* tokens of the vocabulary in the file */

@@ -201,6 +201,10 @@ static void bind_norms(binder *b, int32_t layer, wr_block *block) {
         block->attention_after = bind_norm(b, layer, WR_ATTN_POST_NORM);
         block->feed_forward_after = bind_norm(b, layer, WR_FFN_POST_NORM);
     }
+    if (family->norms & WR_NORM_SUM) {
+        block->attention_sum = bind_norm(b, layer, WR_ATTN_SUM_NORM);
+        block->feed_forward_sum = bind_norm(b, layer, WR_FFN_SUM_NORM);
+    }
     if (!(family->norms & WR_NORM_BEFORE)) return;
     block->attention_norm = bind_norm(b, layer, WR_ATTN_NORM);
     if (family->residual == WR_RESIDUAL_SHARED && has_part(b, layer, WR_ATTN_NORM_2)) {
@@ -292,6 +296,16 @@ static const float *make_slopes(binder *b) {
     return slopes;
 }
 
+/* What only encoders have before the blocks. A text is all of the first type. */
+static void bind_encoder(binder *b) {
+    weir_model *m = b->model;
+    const wr_gguf_tensor *types = wr_gguf_find_tensor(m->gguf, "token_types.weight");
+    const int64_t rows = types && types->dim[1] > 1 ? types->dim[1] : 0;
+    m->token_type = bind_vectors(b, "token_types.weight", rows, m->width, true);
+    m->embedding_norm.weight = bind_vector(b, "token_embd_norm.weight", m->width, false);
+    m->embedding_norm.bias = bind_vector(b, "token_embd_norm.bias", m->width, false);
+}
+
 /* What comes before the blocks and after them. */
 static void bind_ends(binder *b) {
     weir_model *m = b->model;
@@ -300,6 +314,10 @@ static void bind_ends(binder *b) {
     if (m->positions == WR_POSITIONS_LEARNED)
         m->position_embedding =
             bind_matrix(b, "position_embd.weight", m->info.trained_context, m->width, false);
+    if (m->family->encoder) {
+        bind_encoder(b);
+        return;
+    }
     m->final_norm.weight = bind_vector(b, "output_norm.weight", m->width, false);
     m->final_norm.bias = bind_vector(b, "output_norm.bias", m->width, (biases & WR_BIAS_NORM) == 0);
     m->head.matrix = bind_matrix(b, "output.weight", m->vocabulary, m->width, true);

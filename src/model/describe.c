@@ -43,6 +43,7 @@ void wr_model_survey(weir_model *model) {
     info->sink_term = "none";
     info->positions = "rope";
     info->rope_scaling = "none";
+    info->pooling = "none";
 }
 
 /* --- Describe: the numbers that the engine computes with -------------------------------------- */
@@ -247,6 +248,38 @@ static weir_status describe_layer_windows(weir_model *model, weir_error *error) 
     return WEIR_OK;
 }
 
+/* What an encoder's file says of itself. */
+static weir_status describe_encoder(weir_model *model, weir_error *error) {
+    static const char *const poolings[] = {"none", "mean", "cls", "last"};
+    const int64_t known = sizeof poolings / sizeof poolings[0];
+    char key[KEY_BYTES];
+    bool causal = false;
+    int64_t pooling = 0;
+    model->info.pooling = poolings[0];
+    if (!model->family->encoder) return WEIR_OK;
+    model->info.encoder = true;
+    weir_status status =
+        wr_gguf_get_bool(model->gguf, family_key(model, "attention.causal", key), &causal, error);
+    if (status == WEIR_OK && causal)
+        status = weir_error_set(error, WEIR_UNSUPPORTED,
+                                "%s: the key %s is true, and the family %s is only known to read a "
+                                "text both ways",
+                                model->info.path, key, model->info.family);
+    if (status == WEIR_OK && model->info.layer_window > 0)
+        status = weir_error_set(error, WEIR_UNSUPPORTED,
+                                "%s: layers with windows of their own are not supported in the "
+                                "encoder family %s",
+                                model->info.path, model->info.family);
+    if (status == WEIR_OK) status = require_int(model, "pooling_type", 0, 64, 0, &pooling, error);
+    if (status == WEIR_OK && pooling >= known)
+        status = weir_error_set(error, WEIR_UNSUPPORTED,
+                                "%s: the pooling type %lld is not supported (0 to %lld are: none, "
+                                "mean, cls, last)",
+                                model->info.path, (long long)pooling, (long long)known - 1);
+    if (status == WEIR_OK) model->info.pooling = poolings[pooling];
+    return status;
+}
+
 weir_status wr_model_describe(weir_model *model, weir_error *error) {
     const weir_model_info *info = &model->info;
     wr_string name = {info->family, strlen(info->family)};
@@ -270,6 +303,7 @@ weir_status wr_model_describe(weir_model *model, weir_error *error) {
     if (status == WEIR_OK) status = describe_positions(model, error);
     if (status == WEIR_OK) status = describe_sink(model, error);
     if (status == WEIR_OK) status = describe_residual(model, error);
+    if (status == WEIR_OK) status = describe_encoder(model, error);
     if (status == WEIR_OK) status = wr_model_describe_rope(model, error);
     if (status != WEIR_OK) return status;
     model->layers = (int32_t)info->layers;

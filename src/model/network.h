@@ -31,9 +31,11 @@ typedef struct wr_block {
     const float *sink_logits;  /* [heads] z, or NULL where the softmax has no such term */
     int32_t rope;              /* of the model's; -1: the layer rotates nothing */
     wr_norm attention_after;   /* of what attention adds to x */
+    wr_norm attention_sum;     /* of x, once attention is added */
     wr_norm feed_forward_norm; /* none: reads what attention read (parallel), or x */
     wr_linear gate, up, down;
     wr_norm feed_forward_after; /* of what this half adds to x */
+    wr_norm feed_forward_sum;   /* of x, once this half is added */
 } wr_block;
 
 /* Sets of rotary frequencies that the layers of one model may differ in. */
@@ -76,10 +78,12 @@ struct weir_model {
     const float *slopes; /* [heads] of linear biases, or NULL */
     wr_matrix embedding; /* [vocabulary, width] */
     wr_matrix position_embedding; /* [trained context, width]; data NULL: none */
-    wr_norm final_norm;
-    wr_linear head;        /* [vocabulary, width] */
-    wr_block *blocks;      /* [layers] */
-    bool takes[WR_INPUTS]; /* which inputs the products of this model read */
+    const float *token_type;      /* [width] added to every embedding, or NULL */
+    wr_norm embedding_norm;       /* of embeddings as they enter the blocks, or none */
+    wr_norm final_norm;           /* none in encoders, and no head */
+    wr_linear head;               /* [vocabulary, width] */
+    wr_block *blocks;             /* [layers] */
+    bool takes[WR_INPUTS];        /* which inputs the products of this model read */
 
     uint8_t *packed;     /* the block behind every panel; NULL: rows are packed as they are read */
     size_t packed_block; /* its bytes */

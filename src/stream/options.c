@@ -74,7 +74,7 @@ static weir_status check_learned(const weir_model *model, const weir_stream_opti
     const long long table = (long long)model->info.trained_context;
     if (model->positions != WR_POSITIONS_LEARNED) return WEIR_OK;
     if (o->policy == WEIR_SINK || o->policy == WEIR_WINDOW)
-        return weir_error_set(error, WEIR_UNSUPPORTED,
+        return weir_error_set(error, WEIR_USAGE,
                               "the positions of the family %s are learned, one by one, so its "
                               "cache cannot stream: choose the policy recompute, or dense for up "
                               "to %lld tokens",
@@ -159,6 +159,11 @@ weir_status wr_settings_resolve(const weir_model *model, const weir_stream_optio
     wr_rope_recipe recipes[WR_ROPES];
     if (!model->described)
         return weir_error_set(error, model->flaw.status, "%s", model->flaw.message);
+    if (model->info.encoder)
+        return weir_error_set(error, WEIR_UNSUPPORTED,
+                              "%s: the family %s is an encoder, which reads a whole text both ways "
+                              "and has no stream: weir embed makes vectors of texts with it",
+                              model->info.path, model->info.family);
     weir_status status = check_enums(&o, error);
     if (status == WEIR_OK) status = check_applicable(&o, error);
     if (status == WEIR_OK) status = check_learned(model, &o, error);

@@ -34,6 +34,7 @@ static const cli_option options[] = {
     {0},
 };
 static const cli_group groups[] = {{"Options", options, 0},
+                                   {"Rotary positions", rope_options, AT(engine)},
                                    {"The engine", engine_options, AT(engine)},
                                    {"Loading", loading_options, AT(engine)},
                                    {0}};

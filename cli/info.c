@@ -108,6 +108,14 @@ static void print_shape(const weir_model_info *info) {
                : strcmp(info->positions, "learned") == 0 ? "learned positions"
                                                          : "rotary positions");
     }
+    if (strcmp(info->rope_scaling, "none") != 0) {
+        printf("  rotary positions  scaled: %s\n", info->rope_scaling);
+    }
+}
+
+static void print_encoder(const weir_model_info *info) {
+    printf("  encoder           reads a text both ways, for weir embed; pooling %s\n",
+           info->pooling);
 }
 
 static void print_text_side(const weir_model_info *info) {
@@ -161,6 +169,9 @@ static weir_status print_text(const summary *sum, weir_error *error) {
     printf(", %s\n", word_bytes(info->file_bytes, a));
     if (info->layers > 0) {
         print_shape(info);
+    }
+    if (info->encoder) {
+        print_encoder(info);
     }
     print_text_side(info);
     if (info->tensors > 0) {
@@ -218,6 +229,9 @@ static void put_shape(json_t *object, const weir_model_info *info) {
     json_object_set_new(object, "sink_token", json_boolean(info->sink_token));
     put_text(object, "sink_term", info->sink_term);
     put_text(object, "positions", info->positions);
+    json_object_set_new(object, "encoder", json_boolean(info->encoder));
+    put_text(object, "pooling", info->pooling);
+    put_text(object, "rope_scaling", info->rope_scaling);
 }
 
 static weir_status print_json(const summary *sum, weir_error *error) {

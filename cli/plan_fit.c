@@ -39,7 +39,7 @@ weir_status plan_largest(const weir_model *model, const weir_stream_options *opt
     if (status != WEIR_OK) {
         return status;
     }
-    int64_t most = weir_model_get_info(model)->trained_context - out->sinks;
+    int64_t most = out->context - out->sinks;
     int64_t good = beyond || most > SMALL ? SMALL : most;
     weir_plan least = *out;
     while (good > 0 && !fits(&now, good, out)) {

@@ -47,6 +47,7 @@ static const cli_option map_options[] = {
 static const cli_group groups[] = {{"Options", options, 0},
                                    {"Maps", map_options, 0},
                                    {"The stream", retention_options, AT(retention)},
+                                   {"Rotary positions", rope_options, AT(engine)},
                                    {"The engine", engine_options, AT(engine)},
                                    {"Loading", loading_options, AT(engine)},
                                    {0}};

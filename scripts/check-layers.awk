@@ -6,7 +6,7 @@
 # weir/X.h belongs to the layer that it names or that is given below, else to base.
 
 BEGIN {
-    engine = split("base tensor file text position cache model sample stream", names, " ")
+    engine = split("base tensor file text position cache model sample embed stream", names, " ")
     for (i = 1; i <= engine; i++) layer[names[i]] = i
     lab = split("eval probe train convert plot ring store", names, " ")
     for (i = 1; i <= lab; i++) layer[names[i]] = engine + 1
@@ -26,6 +26,7 @@ BEGIN {
     public_home["machine"] = "eval"
     public_home["quantize"] = "convert"
     public_home["batch"] = "stream"
+    public_home["positions"] = "position"
     public_home["weir"] = "stream" # the engine as a whole
 }
 

@@ -42,6 +42,7 @@ extern const cli_command probe_command;
 extern const cli_command bench_command;
 extern const cli_command train_command;
 extern const cli_command convert_command;
+extern const cli_command embed_command;
 extern const cli_command tokenize_command;
 extern const cli_command info_command;
 extern const cli_command plan_command;

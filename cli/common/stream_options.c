@@ -38,6 +38,20 @@ const cli_option engine_options[] = {
     {0},
 };
 
+const cli_option rope_options[] = {
+    {"--rope-scaling", OPTION_WORD, "HOW", .at = AT(rope_scaling), .words = ROPE_SCALING_WORDS,
+     .begins = true,
+     .help = "a longer context than the trained one: none, linear, dynamic, yarn, llama3 or\n"
+             "longrope (default: file, what the model's file says)"},
+    {"--rope-factor", OPTION_REAL, "X", .at = AT(rope_factor), .range = "[1,1e6]", .begins = true,
+     .help = "how much longer than the original context (default: the file's)"},
+    {"--rope-base", OPTION_REAL, "X", .at = AT(rope_base), .range = "[1,1e15]", .begins = true,
+     .help = "base of the frequencies (default: the file's)"},
+    {"--rope-context", OPTION_COUNT, "N", .at = AT(rope_context), .range = "[1,inf)",
+     .begins = true, .help = "the original context, before any scaling (default: the file's)"},
+    {0},
+};
+
 const cli_option loading_options[] = {
     {"--cpu", OPTION_TEXT, "LEVEL", .at = AT(cpu),
      .help = "kernels to use: scalar, avx2, avx512, avx512vnni, avx512bf16, amx (default: the best "
@@ -122,19 +136,24 @@ weir_status dense_length(weir_stream_options *options, const weir_model *model, 
     if (options->policy != WEIR_DENSE) {
         return WEIR_OK;
     }
-    int64_t trained = weir_model_get_info(model)->trained_context;
+    weir_plan plan;
+    weir_status status = weir_stream_plan(model, options, &plan, error);
+    if (status != WEIR_OK) {
+        return status;
+    }
     if (options->context > 0 && tokens > options->context) {
         return weir_error_set(error, WEIR_LIMIT,
                               "%lld tokens do not fit --context %lld: raise it, or choose "
                               "--policy sink, which takes any number",
                               (long long)tokens, (long long)options->context);
     }
-    if (options->context == 0 && tokens > trained && !options->beyond) {
+    if (options->context == 0 && tokens > plan.context && !options->beyond) {
         return weir_error_set(error, WEIR_LIMIT,
-                              "%lld tokens are more than the %lld that the model was trained for: "
-                              "choose --policy sink, which takes any number, or --beyond to try "
-                              "all the same",
-                              (long long)tokens, (long long)trained);
+                              "%lld tokens are more than the %lld that the model was trained "
+                              "for%s: choose --policy sink, which takes any number, or --beyond to "
+                              "try all the same",
+                              (long long)tokens, (long long)plan.context,
+                              options->rope.scaling == WEIR_ROPE_FILE ? "" : " or scaled to");
     }
     if (options->context == 0 && options->beyond) {
         options->context = tokens;
@@ -180,6 +199,10 @@ void engine_apply(const engine_arguments *from, weir_stream_options *to) {
     to->cache_type = (weir_cache_type)from->cache_type.count;
     to->chunk = from->chunk.count;
     to->threads = (int32_t)from->threads.count;
+    to->rope = (weir_rope_options){.scaling = (weir_rope_scaling)from->rope_scaling.count,
+                                   .factor = from->rope_factor.real,
+                                   .base = from->rope_base.real,
+                                   .original_context = from->rope_context.count};
 }
 
 weir_status lookup_check(const cli_value *lookup, const engine_arguments *engine,

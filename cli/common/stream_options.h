@@ -8,10 +8,12 @@
 #include "common/option.h"
 #include "weir/stream.h"
 
-/* The places of these words are the values of weir_policy, weir_cache_type and weir_eviction. */
+/* The places of these words are the values of weir_policy, weir_cache_type, weir_eviction and
+ * weir_rope_scaling. */
 #define POLICY_WORDS "sink|window|dense|recompute"
 #define CACHE_TYPE_WORDS "f16|f32|q8_0"
 #define EVICTION_WORDS "token|message"
+#define ROPE_SCALING_WORDS "file|none|linear|dynamic|yarn|llama3|longrope"
 
 #define ONLY_SINK (1u << WEIR_SINK)
 #define ONLY_WINDOWS (1u << WEIR_SINK | 1u << WEIR_WINDOW | 1u << WEIR_RECOMPUTE)
@@ -34,8 +36,10 @@ extern const cli_option retention_options[];
 /* How it is held and computed. */
 typedef struct engine_arguments {
     cli_value cache_type, chunk, threads, cpu, no_repack;
+    cli_value rope_scaling, rope_factor, rope_base, rope_context;
 } engine_arguments;
-extern const cli_option engine_options[];  /* of the stream */
+extern const cli_option engine_options[]; /* of the stream */
+extern const cli_option rope_options[];   /* of the stream: a longer context by other frequencies */
 extern const cli_option loading_options[]; /* of the model: for commands that load its weights */
 
 const char *policy_name(weir_policy policy);

@@ -64,16 +64,19 @@ typedef struct weir_model_info {
     int64_t key_dim;   /* elements of one head's key */
     int64_t value_dim; /* elements of one head's value */
     int64_t feed_forward;
-    int64_t vocabulary;      /* logits per token */
-    int64_t trained_context; /* tokens */
-    int64_t layer_window;    /* a trained window of the layers themselves; 0: none */
-    bool sink_token;         /* BOS was trained as a sink (metadata weir.sink_token) */
-    const char *sink_term;   /* beside the keys in the softmax: "none", "zero", "logit" */
-    const char *positions;   /* "rope", "alibi", "learned" (such a model cannot stream) */
-    const char *tokenizer;   /* "SentencePiece BPE", "byte-level BPE", ..., "none" */
-    bool tokenizer_usable;   /* text can be fed */
-    int64_t pieces;          /* tokens of the vocabulary in the file */
-    int32_t bos;             /* -1: none; so for eos */
+    int64_t vocabulary;       /* logits per token */
+    int64_t trained_context;  /* tokens */
+    int64_t layer_window;     /* a trained window of the layers themselves; 0: none */
+    bool sink_token;          /* BOS was trained as a sink (metadata weir.sink_token) */
+    const char *sink_term;    /* beside the keys in the softmax: "none", "zero", "logit" */
+    const char *positions;    /* "rope", "alibi", "learned" (such a model cannot stream) */
+    const char *rope_scaling; /* "none", "linear", "dynamic", "yarn", "llama3", "longrope" */
+    bool encoder;             /* it reads a text both ways: no stream, see weir/embed.h */
+    const char *pooling;      /* how an encoder makes one vector: "none", "mean", "cls", "last" */
+    const char *tokenizer;    /* "SentencePiece BPE", "byte-level BPE", ..., "none" */
+    bool tokenizer_usable;    /* text can be fed */
+    int64_t pieces;           /* tokens of the vocabulary in the file */
+    int32_t bos;              /* -1: none; so for eos */
     int32_t eos;
     bool adds_bos;
     bool adds_eos;
@@ -83,6 +86,10 @@ typedef struct weir_model_info {
 } weir_model_info;
 
 WEIR_API const weir_model_info *weir_model_get_info(const weir_model *model);
+
+/* A number that tells models apart: of the metadata, the directory of tensors and samples of each.
+ * What was saved with one model is refused with another by it. Never 0. */
+WEIR_API uint64_t weir_model_fingerprint(const weir_model *model);
 
 typedef struct weir_tensor_info {
     const char *name;   /* not NUL-terminated: */

@@ -35,7 +35,8 @@ typedef struct weir_scores {
     int32_t keys;      /* pinned + recent */
     int64_t pinned_first; /* stream index of the first pinned key */
     int32_t pinned;       /* pinned keys: indices pinned_first ... pinned_first + pinned - 1 */
-    int64_t recent_first; /* stream index of the first recent key; the last one is `index` */
+    int64_t recent_first; /* stream index of the first recent key; the last one is `index`, or in
+                             encoders that of the text's last token */
 } weir_scores;
 
 /* Sees every query's scores, token by token, layer by layer within a chunk; borrowed. */

@@ -26,6 +26,7 @@
 #include "weir/message.h"
 #include "weir/model.h"
 #include "weir/observe.h"
+#include "weir/positions.h"
 #include "weir/sampling.h"
 
 #ifdef __cplusplus
@@ -55,11 +56,13 @@ typedef void (*weir_evicted_fn)(void *context, int64_t first, int64_t end);
 
 typedef struct weir_stream_options {
     weir_policy policy;
-    int64_t sinks;   /* sink policy: S; -1: 4, or 1 where the model has a sink token */
-    int64_t window;  /* W; 0: from `cache` */
-    int64_t cache;   /* S + W; 0: the trained context. Not together with `window` */
-    int64_t context; /* dense policy: capacity in tokens; 0: the trained context */
-    bool beyond;     /* dense policy: allow a capacity over the trained context */
+    int64_t sinks;          /* sink policy: S; -1: 4, or 1 where the model has a sink token */
+    int64_t window;         /* W; 0: from `cache` */
+    int64_t cache;          /* S + W; 0: the trained context. Not together with `window` */
+    int64_t context;        /* dense policy: capacity in tokens; 0: the trained context */
+    bool beyond;            /* dense policy: allow a capacity over the trained context */
+    weir_rope_options rope; /* all 0: as the file says. The context that a scaling chosen here
+                               reaches takes the place of the trained one */
     weir_cache_type cache_type;
     weir_eviction eviction;
     int64_t chunk;           /* tokens computed together at most; 0: 128. Never changes a bit */
@@ -79,6 +82,7 @@ typedef struct weir_plan {
     int64_t sinks;
     int64_t window;          /* dense: the capacity */
     int64_t slots;           /* S + W */
+    int64_t context;         /* that slots may be at most: trained, or reached by a RoPE scaling */
     int64_t kv_bytes;        /* keys and values of exactly S + W slots */
     int64_t page_bytes;      /* pages that hold them, with rounding and slack for a chunk */
     int64_t scratch_bytes;   /* everything else that lives with the stream */

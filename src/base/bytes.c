@@ -95,6 +95,12 @@ void wr_write_f32(wr_writer *writer, float value) {
     wr_write_u32(writer, bits);
 }
 
+void wr_write_f64(wr_writer *writer, double value) {
+    uint64_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    wr_write_u64(writer, bits);
+}
+
 void wr_write_zeros(wr_writer *writer, size_t count) {
     if (count == 0 || !reserve(writer, count)) return;
     memset(writer->data + writer->size, 0, count);

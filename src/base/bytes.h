@@ -51,6 +51,7 @@ void wr_write_u16(wr_writer *writer, uint16_t value);
 void wr_write_u32(wr_writer *writer, uint32_t value);
 void wr_write_u64(wr_writer *writer, uint64_t value);
 void wr_write_f32(wr_writer *writer, float value);
+void wr_write_f64(wr_writer *writer, double value);
 void wr_write_zeros(wr_writer *writer, size_t count);
 void wr_writer_release(wr_writer *writer);
 

@@ -11,6 +11,7 @@
 #include "base/file.h"
 #include "convert/hf_vocab.h"
 #include "convert/made_tensors.h"
+#include "tensor/kernels.h"
 
 #define CONFIG_LIMIT ((size_t)64 << 20)
 
@@ -24,6 +25,7 @@ typedef struct conversion {
     wr_made made;
     bool listed;
     wr_hf_vocab *vocab;
+    const wr_kernels *kernels;
     wr_gguf_writer *writer;
     int64_t done, total; /* bytes of tensor data */
     weir_error *error;
@@ -49,7 +51,8 @@ static wr_format kept(wr_safe_type type) {
 }
 
 static wr_format format_of(const conversion *c, const wr_made_tensor *tensor) {
-    if (wr_made_is_mxfp4(tensor)) return WR_MXFP4;
+    const bool keeps = strcasecmp(c->options->type, "keep") == 0;
+    if (keeps && wr_made_is_mxfp4(tensor)) return WR_MXFP4;
     if (tensor->dims == 1 || tensor->list != NULL || tensor->rows == 1 ||
         (tensor->rename->flags & WR_RENAME_FLOAT))
         return WR_F32;
@@ -114,10 +117,12 @@ static weir_status write_row(conversion *c, const wr_made_tensor *tensor, wr_for
                              int64_t r, float *row) {
     uint8_t *coded = (uint8_t *)(row + tensor->columns);
     const size_t bytes = wr_format_row_bytes(format, tensor->columns);
-    if (format == WR_MXFP4) {
+    if (wr_made_is_mxfp4(tensor))
         wr_made_blocks(&c->made, tensor, r, coded);
-    } else {
+    else
         wr_made_row(&c->made, tensor, r, row);
+    if (format != WR_MXFP4) {
+        if (wr_made_is_mxfp4(tensor)) c->kernels->decode(WR_MXFP4, coded, row, tensor->columns);
         const int64_t misfit = wr_format_encode_row(format, row, tensor->columns, coded);
         if (misfit >= 0)
             return weir_error_set(c->error, WEIR_NAN,
@@ -214,6 +219,7 @@ weir_status weir_convert(const char *folder, const weir_convert_options *options
     conversion c = {.folder = folder,
                     .options = options,
                     .allocator = options->allocator,
+                    .kernels = wr_kernels_get(wr_cpu_detect()),
                     .error = error != NULL ? error : &own};
     weir_status status = check_options(options, c.error);
     if (status == WEIR_OK) status = read_folder(&c);

@@ -5,10 +5,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "file/name.h"
 
 #define MOST (1 << 24) /* of any count */
+#define POOLING_LIMIT ((size_t)1 << 20)
 
 const char *wr_hf_key(const wr_hf_model *model, const char *suffix, char key[WR_HF_KEY]) {
     snprintf(key, WR_HF_KEY, "%s.%s", model->family->name, suffix);
@@ -353,11 +355,29 @@ static void put_derived(const wr_hf_model *model, wr_gguf_writer *writer) {
                           (float)(1 / sqrt(number)));
 }
 
+/* How an encoder's states become one vector, as sentence-transformers notes it beside the model. */
+static weir_status put_pooling(const wr_hf_model *model, wr_gguf_writer *writer,
+                               weir_error *error) {
+    char path[4096], key[WR_HF_KEY];
+    wr_json *pooling;
+    snprintf(path, sizeof path, "%s/1_Pooling/config.json", model->folder);
+    if (!model->family->encoder || access(path, F_OK) != 0) return WEIR_OK;
+    weir_status status = wr_json_open(path, POOLING_LIMIT, &pooling, error);
+    if (status != WEIR_OK) return status;
+    const int64_t kind = get_bool(pooling, "pooling_mode_mean_tokens", false) ? 1
+                         : get_bool(pooling, "pooling_mode_cls_token", false) ? 2
+                                                                              : 0;
+    wr_gguf_put_int(writer, wr_hf_key(model, "pooling_type", key), WR_GGUF_U32, kind);
+    wr_json_close(pooling);
+    return WEIR_OK;
+}
+
 weir_status wr_hf_put_keys(const wr_hf_model *model, wr_gguf_writer *writer, weir_error *error) {
     weir_status status = put_shape(model, writer, error);
     if (status == WEIR_OK) status = put_rules(model, writer, error);
     if (status == WEIR_OK) status = put_windows(model, writer, error);
     if (status == WEIR_OK && model->rotary > 0) status = wr_hf_put_rope(model, writer, error);
     if (status == WEIR_OK) put_derived(model, writer);
+    if (status == WEIR_OK) status = put_pooling(model, writer, error);
     return status;
 }

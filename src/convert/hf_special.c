@@ -243,8 +243,6 @@ weir_status wr_hf_special_read(wr_hf_vocab *vocab, const wr_hf_model *model,
         find_specials(vocab, &f, model->config);
         find_ends(vocab, &f);
         find_flags(vocab, &f, tokenizer);
-        (void)wr_json_get_int(wr_json_member(model->config, "type_vocab_size"),
-                              &vocab->token_types);
         status = find_template(vocab, &f, error);
     }
     wr_json_close(f.tokenizer_config);

@@ -130,6 +130,10 @@ weir_status wr_hf_vocab_read(const wr_hf_model *model, const weir_convert_option
     for (int i = 0; i < WR_SPECIALS; i++) vocab->special[i] = -1;
     *out = vocab;
     weir_status status = WEIR_OK;
+    int64_t types;
+    if (wr_json_get_int(wr_json_member(model->config, "type_vocab_size"), &types) && types > 0 &&
+        types <= UINT32_MAX)
+        vocab->token_types = types;
     if (options->no_vocab) return WEIR_OK;
     vocab->pieces = wr_allocate_array(allocator, (size_t)model->vocabulary, sizeof *vocab->pieces);
     if (vocab->pieces == NULL)
@@ -226,6 +230,8 @@ static void put_flags(const wr_hf_vocab *vocab, wr_gguf_writer *writer) {
 weir_status wr_hf_vocab_put(const wr_hf_vocab *vocab, wr_gguf_writer *writer, weir_error *error) {
     static const char charsmap[] = "tokenizer.ggml.precompiled_charsmap";
     wr_gguf_put_string(writer, "tokenizer.ggml.model", vocab->model);
+    if (vocab->token_types > 0)
+        wr_gguf_put_int(writer, "tokenizer.ggml.token_type_count", WR_GGUF_U32, vocab->token_types);
     if (vocab->count == 0) return WEIR_OK;
     if (vocab->pre != NULL) wr_gguf_put_string(writer, "tokenizer.ggml.pre", vocab->pre);
     if (!put_pieces(vocab, writer) || !put_merges(vocab, writer))
@@ -235,8 +241,6 @@ weir_status wr_hf_vocab_put(const wr_hf_vocab *vocab, wr_gguf_writer *writer, we
         if (vocab->special[i] >= 0)
             wr_gguf_put_int(writer, special_keys[i], WR_GGUF_U32, vocab->special[i]);
     put_flags(vocab, writer);
-    if (vocab->token_types > 0)
-        wr_gguf_put_int(writer, "tokenizer.ggml.token_type_count", WR_GGUF_U32, vocab->token_types);
     if (vocab->charsmap.size > 0)
         wr_gguf_put_value(writer, &(wr_gguf_value){.key = {charsmap, sizeof charsmap - 1},
                                                    .type = WR_GGUF_ARRAY,

@@ -57,7 +57,8 @@ typedef struct wr_gguf_tensor {
 
 typedef struct wr_gguf wr_gguf;
 
-/* Open and check a file; messages begin with the path. */
+/* Open and check a file; messages begin with the path. The first of several files of a model
+ * (NAME-00001-of-00003.gguf) opens them all, and is all of them. */
 weir_status wr_gguf_open(const char *path, const weir_allocator *allocator, wr_gguf **out,
                          weir_error *error);
 /* The same over bytes in memory, borrowed until close; `name` stands in for the path. */
@@ -67,7 +68,7 @@ void wr_gguf_close(wr_gguf *gguf);
 
 uint32_t wr_gguf_version(const wr_gguf *gguf);
 const char *wr_gguf_path(const wr_gguf *gguf);
-size_t wr_gguf_size(const wr_gguf *gguf);
+size_t wr_gguf_size(const wr_gguf *gguf); /* bytes, of all its files */
 
 int64_t wr_gguf_value_count(const wr_gguf *gguf);
 const wr_gguf_value *wr_gguf_value_at(const wr_gguf *gguf, int64_t i);

@@ -23,7 +23,12 @@ const wr_gguf_type_info wr_gguf_types[WR_GGUF_TYPES] = {
 
 uint32_t wr_gguf_version(const wr_gguf *gguf) { return gguf->version; }
 const char *wr_gguf_path(const wr_gguf *gguf) { return gguf->path; }
-size_t wr_gguf_size(const wr_gguf *gguf) { return gguf->size; }
+
+size_t wr_gguf_size(const wr_gguf *gguf) {
+    size_t size = gguf->size;
+    for (size_t i = 0; i < gguf->part_count; i++) size += gguf->parts[i]->size;
+    return size;
+}
 
 int64_t wr_gguf_value_count(const wr_gguf *gguf) { return (int64_t)gguf->values.count; }
 

@@ -34,6 +34,8 @@ struct wr_gguf {
     size_t alignment;
     wr_named_list values;  /* of wr_gguf_value */
     wr_named_list tensors; /* of wr_gguf_entry */
+    wr_gguf **parts;       /* [part_count] the other files of a model in several; NULL: not open */
+    size_t part_count;
 };
 
 typedef struct wr_gguf_type_info {
@@ -50,6 +52,12 @@ extern const wr_gguf_type_info wr_gguf_types[WR_GGUF_TYPES];
 weir_status wr_gguf_fail(const wr_gguf *gguf, weir_error *error, weir_status status,
                          const char *format, ...) WEIR_FORMAT(4, 5);
 weir_status wr_gguf_no_memory(const wr_gguf *gguf, weir_error *error);
+
+/* Open a file by itself, one of several or not. */
+weir_status wr_gguf_open_alone(const char *path, const weir_allocator *allocator, wr_gguf **out,
+                               weir_error *error);
+/* If the file says that it is the first of several: open the others, and become all of them. */
+weir_status wr_gguf_join_parts(wr_gguf *first, weir_error *error);
 
 /* A string: u64 size, bytes (borrowed). A failed reader gives an empty one. */
 wr_string wr_gguf_read_string(wr_reader *reader);

@@ -246,8 +246,8 @@ static weir_status parse_or_close(wr_gguf *gguf, wr_gguf **out, weir_error *erro
     return status;
 }
 
-weir_status wr_gguf_open(const char *path, const weir_allocator *allocator, wr_gguf **out,
-                         weir_error *error) {
+weir_status wr_gguf_open_alone(const char *path, const weir_allocator *allocator, wr_gguf **out,
+                               weir_error *error) {
     *out = NULL;
     wr_gguf *gguf = create(path, allocator, error);
     if (gguf == NULL) return WEIR_MEMORY;
@@ -260,6 +260,16 @@ weir_status wr_gguf_open(const char *path, const weir_allocator *allocator, wr_g
     gguf->data = gguf->map.data;
     gguf->size = gguf->map.size;
     return parse_or_close(gguf, out, error);
+}
+
+weir_status wr_gguf_open(const char *path, const weir_allocator *allocator, wr_gguf **out,
+                         weir_error *error) {
+    weir_status status = wr_gguf_open_alone(path, allocator, out, error);
+    if (status == WEIR_OK) status = wr_gguf_join_parts(*out, error);
+    if (status == WEIR_OK) return WEIR_OK;
+    wr_gguf_close(*out);
+    *out = NULL;
+    return status;
 }
 
 weir_status wr_gguf_parse(const char *name, const void *data, size_t size,
@@ -276,6 +286,8 @@ void wr_gguf_close(wr_gguf *gguf) {
     if (gguf == NULL) return;
     wr_named_list_deinit(&gguf->values);
     wr_named_list_deinit(&gguf->tensors);
+    for (size_t i = 0; i < gguf->part_count; i++) wr_gguf_close(gguf->parts[i]);
+    wr_release(gguf->allocator, gguf->parts, gguf->part_count * sizeof *gguf->parts);
     if (gguf->map.data != NULL) wr_map_close(&gguf->map);
     wr_release(gguf->allocator, gguf->path, gguf->path_size);
     wr_release(gguf->allocator, gguf, sizeof *gguf);

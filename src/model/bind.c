@@ -5,7 +5,6 @@
  * misshapen tensor), then bound. Matrices are borrowed from the mapping; vectors become floats of
  * our own.
  */
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -202,6 +201,10 @@ static void bind_norms(binder *b, int32_t layer, wr_block *block) {
         block->attention_after = bind_norm(b, layer, WR_ATTN_POST_NORM);
         block->feed_forward_after = bind_norm(b, layer, WR_FFN_POST_NORM);
     }
+    if (family->norms & WR_NORM_SUM) {
+        block->attention_sum = bind_norm(b, layer, WR_ATTN_SUM_NORM);
+        block->feed_forward_sum = bind_norm(b, layer, WR_FFN_SUM_NORM);
+    }
     if (!(family->norms & WR_NORM_BEFORE)) return;
     block->attention_norm = bind_norm(b, layer, WR_ATTN_NORM);
     if (family->residual == WR_RESIDUAL_SHARED && has_part(b, layer, WR_ATTN_NORM_2)) {
@@ -257,17 +260,30 @@ static void bind_feed_forward(binder *b, int32_t layer, wr_block *block) {
 
 /* --- The whole model -------------------------------------------------------------------------- */
 
+/* There are frequencies for the shortest stream and the longest. */
+static void check_rope(binder *b) {
+    const weir_model *m = b->model;
+    wr_rope rope;
+    weir_error inner;
+    for (int64_t slots = 0; b->status == WEIR_OK && slots <= INT32_MAX; slots += INT32_MAX) {
+        b->status = wr_rope_init(&rope, m->family->pairing, &m->rope_recipes[0], slots, &inner);
+        if (b->status != WEIR_OK)
+            weir_error_set(b->error, b->status, "%s: %s", m->info.path, inner.message);
+    }
+}
+
 static void bind_rope(binder *b) {
     weir_model *m = b->model;
-    weir_error inner;
-    if (m->rope_count == 0) return;
-    const float *factors = bind_vector(b, "rope_freqs.weight", m->rotary_dim / 2, true);
-    if (b->status != WEIR_OK || !factors) return;
-    b->status = wr_rope_init(&m->ropes[0], m->rotary_dim, m->family->pairing, m->rope_base,
-                             m->rope_scale, factors, &inner);
-    if (b->status != WEIR_OK)
-        weir_error_set(b->error, b->status, "%s: rope_freqs.weight: %s", m->info.path,
-                       inner.message);
+    wr_rope_recipe *first = &m->rope_recipes[0];
+    const int32_t pairs = first->dim / 2;
+    const bool lists = first->scaling == WEIR_ROPE_LONGROPE;
+    if (pairs == 0) return;
+    first->divisors = bind_vector(b, "rope_freqs.weight", pairs, true);
+    if (m->has_rope_lists) {
+        first->short_divisors = bind_vector(b, "rope_factors_short.weight", pairs, !lists);
+        first->long_divisors = bind_vector(b, "rope_factors_long.weight", pairs, !lists);
+    }
+    if (m->blocks) check_rope(b); /* not while measuring */
 }
 
 /* The paper's slopes are 2^(-8 ...), where 8 may be another number. */
@@ -276,8 +292,18 @@ static const float *make_slopes(binder *b) {
     if (b->model->positions != WR_POSITIONS_ALIBI) return NULL;
     float *slopes = wr_arena_take(b->arena, (size_t)heads, sizeof *slopes);
     for (int32_t head = 0; slopes && head < heads; head++)
-        slopes[head] = (float)pow(wr_alibi_slope(head, heads), b->model->alibi_bias / 8);
+        slopes[head] = (float)wr_alibi_slope(head, heads, b->model->alibi_bias);
     return slopes;
+}
+
+/* What only encoders have before the blocks. A text is all of the first type. */
+static void bind_encoder(binder *b) {
+    weir_model *m = b->model;
+    const wr_gguf_tensor *types = wr_gguf_find_tensor(m->gguf, "token_types.weight");
+    const int64_t rows = types && types->dim[1] > 1 ? types->dim[1] : 0;
+    m->token_type = bind_vectors(b, "token_types.weight", rows, m->width, true);
+    m->embedding_norm.weight = bind_vector(b, "token_embd_norm.weight", m->width, false);
+    m->embedding_norm.bias = bind_vector(b, "token_embd_norm.bias", m->width, false);
 }
 
 /* What comes before the blocks and after them. */
@@ -288,6 +314,10 @@ static void bind_ends(binder *b) {
     if (m->positions == WR_POSITIONS_LEARNED)
         m->position_embedding =
             bind_matrix(b, "position_embd.weight", m->info.trained_context, m->width, false);
+    if (m->family->encoder) {
+        bind_encoder(b);
+        return;
+    }
     m->final_norm.weight = bind_vector(b, "output_norm.weight", m->width, false);
     m->final_norm.bias = bind_vector(b, "output_norm.bias", m->width, (biases & WR_BIAS_NORM) == 0);
     m->head.matrix = bind_matrix(b, "output.weight", m->vocabulary, m->width, true);
@@ -299,7 +329,6 @@ static void bind_ends(binder *b) {
 static void bind_all(binder *b) {
     weir_model *m = b->model;
     bind_ends(b);
-    bind_rope(b);
     m->slopes = make_slopes(b);
     m->blocks = wr_arena_take(b->arena, (size_t)m->layers, sizeof *m->blocks);
     for (int32_t layer = 0; layer < m->layers && b->status == WEIR_OK; layer++) {
@@ -309,6 +338,7 @@ static void bind_all(binder *b) {
         bind_feed_forward(b, layer, &block);
         if (m->blocks) m->blocks[layer] = block;
     }
+    bind_rope(b);
 }
 
 static weir_status bind_twice(binder *b) {

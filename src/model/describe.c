@@ -42,6 +42,8 @@ void wr_model_survey(weir_model *model) {
     info->vocabulary = vocabulary_size(model);
     info->sink_term = "none";
     info->positions = "rope";
+    info->rope_scaling = "none";
+    info->pooling = "none";
 }
 
 /* --- Describe: the numbers that the engine computes with -------------------------------------- */
@@ -116,54 +118,6 @@ static weir_status check_experts(const weir_model *model, weir_error *error) {
                               "%s: mixture-of-experts models are not supported yet",
                               model->info.path);
     return WEIR_OK;
-}
-
-static weir_status describe_rope_scaling(weir_model *model, weir_error *error) {
-    char key[KEY_BYTES];
-    wr_string kind = {"none", 4};
-    double factor = 1.0;
-    weir_status status =
-        wr_gguf_get_string(model->gguf, family_key(model, "rope.scaling.type", key), &kind, error);
-    if (status == WEIR_OK)
-        status = wr_gguf_get_float(model->gguf, family_key(model, "rope.scale_linear", key),
-                                   &factor, error);
-    if (status == WEIR_OK)
-        status = wr_gguf_get_float(model->gguf, family_key(model, "rope.scaling.factor", key),
-                                   &factor, error);
-    if (status != WEIR_OK) return status;
-    model->rope_scale = factor > 0.0 ? factor : 1.0;
-    if (wr_string_is(kind, "none")) {
-        if (wr_gguf_find(model->gguf, family_key(model, "rope.scaling.type", key)))
-            model->rope_scale = 1.0;
-    } else if (!wr_string_is(kind, "linear")) {
-        return weir_error_set(error, WEIR_UNSUPPORTED,
-                              "%s: RoPE scaling %s is not supported yet (linear is)",
-                              model->info.path, wr_name_quote(kind).text);
-    }
-    return WEIR_OK;
-}
-
-static weir_status describe_rope(weir_model *model, weir_error *error) {
-    char key[KEY_BYTES];
-    int64_t dim;
-    model->rope_base = 10000.0;
-    model->rope_scale = 1.0;
-    if (model->positions != WR_POSITIONS_ROPE) return WEIR_OK; /* nothing is rotated */
-    weir_status status = require_int(model, "rope.dimension_count", 0, model->info.key_dim,
-                                     model->info.key_dim, &dim, error);
-    if (status == WEIR_OK)
-        status = wr_gguf_get_float(model->gguf, family_key(model, "rope.freq_base", key),
-                                   &model->rope_base, error);
-    if (status != WEIR_OK) return status;
-    model->rotary_dim = (int32_t)dim;
-    status = describe_rope_scaling(model, error);
-    if (status != WEIR_OK) return status;
-    weir_error inner;
-    status = wr_rope_init(&model->ropes[0], model->rotary_dim, model->family->pairing,
-                          model->rope_base, model->rope_scale, NULL, &inner);
-    model->rope_count = 1;
-    if (status != WEIR_OK) weir_error_set(error, status, "%s: %s", model->info.path, inner.message);
-    return status;
 }
 
 /* Which word of `known` the key says; the first without the key, or where the family has none. */
@@ -294,6 +248,38 @@ static weir_status describe_layer_windows(weir_model *model, weir_error *error) 
     return WEIR_OK;
 }
 
+/* What an encoder's file says of itself. */
+static weir_status describe_encoder(weir_model *model, weir_error *error) {
+    static const char *const poolings[] = {"none", "mean", "cls", "last"};
+    const int64_t known = sizeof poolings / sizeof poolings[0];
+    char key[KEY_BYTES];
+    bool causal = false;
+    int64_t pooling = 0;
+    model->info.pooling = poolings[0];
+    if (!model->family->encoder) return WEIR_OK;
+    model->info.encoder = true;
+    weir_status status =
+        wr_gguf_get_bool(model->gguf, family_key(model, "attention.causal", key), &causal, error);
+    if (status == WEIR_OK && causal)
+        status = weir_error_set(error, WEIR_UNSUPPORTED,
+                                "%s: the key %s is true, and the family %s is only known to read a "
+                                "text both ways",
+                                model->info.path, key, model->info.family);
+    if (status == WEIR_OK && model->info.layer_window > 0)
+        status = weir_error_set(error, WEIR_UNSUPPORTED,
+                                "%s: layers with windows of their own are not supported in the "
+                                "encoder family %s",
+                                model->info.path, model->info.family);
+    if (status == WEIR_OK) status = require_int(model, "pooling_type", 0, 64, 0, &pooling, error);
+    if (status == WEIR_OK && pooling >= known)
+        status = weir_error_set(error, WEIR_UNSUPPORTED,
+                                "%s: the pooling type %lld is not supported (0 to %lld are: none, "
+                                "mean, cls, last)",
+                                model->info.path, (long long)pooling, (long long)known - 1);
+    if (status == WEIR_OK) model->info.pooling = poolings[pooling];
+    return status;
+}
+
 weir_status wr_model_describe(weir_model *model, weir_error *error) {
     const weir_model_info *info = &model->info;
     wr_string name = {info->family, strlen(info->family)};
@@ -317,7 +303,8 @@ weir_status wr_model_describe(weir_model *model, weir_error *error) {
     if (status == WEIR_OK) status = describe_positions(model, error);
     if (status == WEIR_OK) status = describe_sink(model, error);
     if (status == WEIR_OK) status = describe_residual(model, error);
-    if (status == WEIR_OK) status = describe_rope(model, error);
+    if (status == WEIR_OK) status = describe_encoder(model, error);
+    if (status == WEIR_OK) status = wr_model_describe_rope(model, error);
     if (status != WEIR_OK) return status;
     model->layers = (int32_t)info->layers;
     model->width = (int32_t)info->width;

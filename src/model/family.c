@@ -83,6 +83,21 @@ static const wr_family families[] = {
      .pairing = WR_ROTARY_HALVES,
      .global = 4},
     {.name = "smollm3", BEFORE, .gated = true, .unrotated = 4},
+    {.name = "bert", /* BERT, MiniLM, E5, BGE ... */
+     .encoder = true,
+     .norms = WR_NORM_SUM,
+     .norm = WR_NORM_LAYER,
+     .activation = WR_ACTIVATION_GELU,
+     .biases = WR_BIAS_NORM | WR_BIAS_BLOCK,
+     .positions = WR_POSITIONS_LEARNED},
+    {.name = "nomic-bert",
+     .encoder = true,
+     .norms = WR_NORM_SUM,
+     .norm = WR_NORM_LAYER,
+     .gated = true,
+     .biases = WR_BIAS_NORM,
+     .fused = WR_FUSED_QKV,
+     .pairing = WR_ROTARY_HALVES},
 };
 enum { FAMILIES = sizeof families / sizeof families[0] };
 
@@ -124,9 +139,11 @@ const wr_block_part_info wr_block_parts[WR_BLOCK_PARTS] = {
     [WR_ATTN_OUT] = {"attn_output", WR_BIAS_OUT},
     [WR_ATTN_SINKS] = {"attn_sinks", 0},
     [WR_ATTN_POST_NORM] = {"post_attention_norm", WR_BIAS_NORM},
+    [WR_ATTN_SUM_NORM] = {"attn_output_norm", WR_BIAS_NORM},
     [WR_FFN_NORM] = {"ffn_norm", WR_BIAS_NORM},
     [WR_FFN_GATE] = {"ffn_gate", WR_BIAS_FEED},
     [WR_FFN_UP] = {"ffn_up", WR_BIAS_FEED},
     [WR_FFN_DOWN] = {"ffn_down", WR_BIAS_FEED},
     [WR_FFN_POST_NORM] = {"post_ffw_norm", WR_BIAS_NORM},
+    [WR_FFN_SUM_NORM] = {"layer_output_norm", WR_BIAS_NORM},
 };

@@ -4,6 +4,9 @@
  *
  *     n = norm(x)        x += after(attention(n))       n' = norm'(x)       x += after'(feed(n'))
  *
+ * In encoders x = sum(x + attention(x)) and so on: every token sees the whole text, and there are
+ * no logits.
+ *
  * A block has a norm before a half, after it, or both (`norms`); its second half reads x as the
  * first left it, or, in parallel, as the first found it (`residual`). What one row cannot say for
  * all models of a family (which biases, which norms) the file says by having the tensor.
@@ -24,7 +27,8 @@ typedef enum wr_norm_kind {
 /* Where a half block has norms. */
 enum {
     WR_NORM_BEFORE = 1, /* of what it reads: attn_norm, ffn_norm */
-    WR_NORM_AFTER = 2   /* of what it adds: post_attention_norm, post_ffw_norm */
+    WR_NORM_AFTER = 2,  /* of what it adds: post_attention_norm, post_ffw_norm */
+    WR_NORM_SUM = 4     /* of x once it has added: attn_output_norm, layer_output_norm */
 };
 
 typedef enum wr_residual {
@@ -88,7 +92,9 @@ typedef struct wr_family {
     wr_residual residual;
     wr_head_norm head_norm;
     wr_activation activation;
-    bool gated; /* down(act(gate(x)) * up(x)); otherwise down(act(up(x))) */
+    bool encoder; /* every token sees the whole text; token_types and token_embd_norm before the
+                     blocks, nothing behind them */
+    bool gated;   /* down(act(gate(x)) * up(x)); otherwise down(act(up(x))) */
     unsigned biases;
     unsigned fused;
 
@@ -124,11 +130,13 @@ typedef enum wr_block_part {
     WR_ATTN_OUT,
     WR_ATTN_SINKS,
     WR_ATTN_POST_NORM,
+    WR_ATTN_SUM_NORM,
     WR_FFN_NORM,
     WR_FFN_GATE,
     WR_FFN_UP,
     WR_FFN_DOWN,
     WR_FFN_POST_NORM,
+    WR_FFN_SUM_NORM,
     WR_BLOCK_PARTS
 } wr_block_part;
 

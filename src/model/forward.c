@@ -103,9 +103,23 @@ static void add_position(wr_forward *f, int64_t row, int64_t position) {
     f->model->kernels->add(f->x + row * table->columns, vector, table->columns);
 }
 
+/* Where token `j` of a segment stands in its text. */
+static int64_t position_of(const wr_segment *s, int64_t j) {
+    return s->first + j - (s->bounds ? s->bounds[j].begin : 0);
+}
+
+static void embed_token(wr_forward *f, const wr_segment *s, int64_t j) {
+    const weir_model *m = f->model;
+    const int64_t row = s->row + j;
+    float *x = f->x + row * m->width;
+    look_up(f, &m->embedding, s->tokens[j], x);
+    if (m->token_type) m->kernels->add(x, m->token_type, m->width);
+    if (m->position_embedding.data) add_position(f, row, position_of(s, j));
+    if (m->embedding_norm.weight) wr_normalise(m, x, x, &m->embedding_norm, m->width);
+}
+
 /* Rows for the segments, one after another, and their embeddings. */
 static void embed(wr_forward *f, wr_segment *segments, int32_t count) {
-    const wr_matrix *e = &f->model->embedding;
     f->segments = segments;
     f->segment_count = count;
     f->count = 0;
@@ -117,8 +131,7 @@ static void embed(wr_forward *f, wr_segment *segments, int32_t count) {
         f->count += s->count;
         for (int64_t j = 0; j < s->count; j++) {
             f->segment_of[s->row + j] = i;
-            look_up(f, e, s->tokens[j], f->x + (s->row + j) * e->columns);
-            if (f->model->position_embedding.data) add_position(f, s->row + j, s->first + j);
+            embed_token(f, s, j);
         }
     }
 }

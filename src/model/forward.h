@@ -16,6 +16,8 @@
  *
  *     x -> norm -> q k v -> rotate, cache -> attend -> out -> + x -> norm -> gate up -> down -> + x
  *
+ * What is in this row, and in which order, the family's row of data says (family.h).
+ *
  * Positions (STREAMING.md): a key is rotated once, at its stream index t; the query twice, at t for
  * recent keys and at c(t) for pinned ones.
  */
@@ -40,15 +42,25 @@ typedef struct wr_observer {
     float *scores; /* [heads, S + W] while there is a scores_fn */
 } wr_observer;
 
+/* Tokens of a text see all of it: stream indices [begin, end). */
+typedef struct wr_text_bounds {
+    int64_t begin, end;
+} wr_text_bounds;
+
 /* Consecutive tokens of one cache, which is prepared for them. */
 typedef struct wr_segment {
     wr_cache *cache;
+    const wr_rope *ropes;        /* [the model's rope_count] the stream's frequencies */
     const int32_t *tokens;       /* [count] */
     int64_t count;               /* >= 1 */
     const atomic_bool *cancel;   /* true: nobody wants the result any more. NULL: never */
     const wr_observer *observer; /* may be NULL */
-    int64_t row;                 /* set by the pass: where its rows begin in the chunk */
-    int64_t first;               /* set by the pass: the stream index of that row */
+    /* Of encoders: [count] the text of each token, all of it in this segment. Positions count from
+     * its beginning, which is a multiple of WR_PAGE_TOKENS, so that its bits do not depend on its
+     * neighbours. NULL: a token sees those before it. */
+    const wr_text_bounds *bounds;
+    int64_t row;   /* set by the pass: where its rows begin in the chunk */
+    int64_t first; /* set by the pass: the stream index of that row */
 } wr_segment;
 
 /* Scratch for chunks of up to `chunk` tokens in up to `segments` segments, `threads` workers, and

@@ -8,16 +8,36 @@ static wr_cache_view *view_at(const wr_forward *f, int32_t segment, int32_t grou
     return &f->views[segment * f->groups + group];
 }
 
+/* All of its text, and the keys of the text alone. */
+static void place_in_text(const wr_forward *f, int64_t row) {
+    const wr_segment *s = wr_segment_at(f, row);
+    const wr_text_bounds *text = &s->bounds[row - s->row];
+    const int64_t t = wr_index_at(f, row);
+    f->turned[row] = false;
+    for (int32_t r = 0; r < f->model->rope_count; r++)
+        wr_rope_angles(&s->ropes[r], (uint64_t)(t - text->begin), wr_angles_at(f, row, r));
+    for (int32_t g = 0; g < wr_cache_groups(s->cache); g++) {
+        const int64_t first = view_at(f, f->segment_of[row], g)->recent_first;
+        f->spans[g * f->chunk + row] = (wr_token_spans){
+            .recent = {(int32_t)(text->begin - first), (int32_t)(text->end - first)},
+            .recent_at = (int32_t)(t - first)};
+    }
+}
+
 static void place_task(void *context, int64_t begin, int64_t end, int worker) {
     wr_forward *f = context;
     (void)worker;
     for (int64_t i = begin; i < end; i++) {
         const wr_cache *cache = wr_segment_at(f, i)->cache;
+        if (wr_segment_at(f, i)->bounds) {
+            place_in_text(f, i);
+            continue;
+        }
         int64_t t = wr_index_at(f, i);
         int64_t position = wr_cache_position(cache, t);
         f->turned[i] = position != t && wr_cache_pinned(cache) > 0;
         for (int32_t r = 0; r < f->model->rope_count; r++) {
-            const wr_rope *rope = &f->model->ropes[r];
+            const wr_rope *rope = &wr_segment_at(f, i)->ropes[r];
             float *angles = wr_angles_at(f, i, r);
             wr_rope_angles(rope, (uint64_t)t, angles);
             if (f->turned[i]) wr_rope_angles(rope, (uint64_t)position, angles + rope->dim);
@@ -103,7 +123,7 @@ static void norm_heads(const weir_model *m, float *x, const wr_norm *norm, int32
 static void rotate_row(const wr_forward *f, const wr_block *block, int64_t i, float *q, float *k) {
     const weir_model *m = f->model;
     if (block->rope < 0) return;
-    const wr_rope *rope = &m->ropes[block->rope];
+    const wr_rope *rope = &wr_segment_at(f, i)->ropes[block->rope];
     const float *angles = wr_angles_at(f, i, block->rope);
     if (f->turned[i])
         m->kernels->rotate(f->q_pinned + i * m->heads * m->key_dim, q, angles + rope->dim, m->heads,
@@ -223,6 +243,8 @@ static void show_scores(const wr_forward *f, int32_t layer, const wr_segment *se
     int32_t group = m->heads / m->kv_heads;
     for (int64_t i = segment->row; i < segment->row + segment->count; i++) {
         wr_attention_token token = attention_token(f, layer, i, 0);
+        const wr_cache_view *view =
+            view_at(f, f->segment_of[i], wr_cache_group_of(segment->cache, layer));
         weir_scores seen = {.layer = layer,
                             .index = wr_index_at(f, i),
                             .scores = observer->scores,
@@ -234,7 +256,7 @@ static void show_scores(const wr_forward *f, int32_t layer, const wr_segment *se
         pinned_end = pinned_end < seen.index + 1 ? pinned_end : seen.index + 1;
         seen.keys = seen.pinned + recent;
         seen.pinned_first = pinned_end - seen.pinned;
-        seen.recent_first = seen.index + 1 - recent;
+        seen.recent_first = view->recent_first + token.recent.begin;
         for (int32_t head = 0; head < m->heads; head += group) {
             wr_attention job = attention_job(f, layer, f->segment_of[i], head, head + group, 0);
             token = attention_token(f, layer, i, head);

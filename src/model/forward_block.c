@@ -10,12 +10,12 @@ void wr_normalise(const weir_model *m, float *y, const float *x, const wr_norm *
         m->kernels->layer_norm(y, x, norm->weight, norm->bias, n, m->norm_epsilon);
 }
 
-/* What lies between two halves: x += after(added), and normed = norm(x), where there are norms. In
- * parallel blocks the second half reads x as it was before. */
+/* What lies between two halves: x = sum(x + after(added)), and normed = norm(x), where there are
+ * norms. In parallel blocks the second half reads x as it was before. */
 typedef struct between {
     wr_forward *f;
     bool add;
-    const wr_norm *after;
+    const wr_norm *after, *sum;
     bool before_adding; /* the next half's norm */
     const wr_norm *norm;
 } between;
@@ -26,6 +26,7 @@ static void between_task(void *context, int64_t begin, int64_t end, int worker) 
     const weir_model *m = f->model;
     const bool norms = step->norm && step->norm->weight;
     const bool after = step->add && step->after->weight;
+    const bool sum = step->add && step->sum->weight;
     (void)worker;
     for (int64_t i = begin; i < end; i++) {
         float *x = f->x + i * m->width, *added = f->added + i * m->width;
@@ -33,6 +34,7 @@ static void between_task(void *context, int64_t begin, int64_t end, int worker) 
         if (norms && step->before_adding) wr_normalise(m, normed, x, step->norm, m->width);
         if (after) wr_normalise(m, added, added, step->after, m->width);
         if (step->add) m->kernels->add(x, added, m->width);
+        if (sum) wr_normalise(m, x, x, step->sum, m->width);
         if (norms && !step->before_adding) wr_normalise(m, normed, x, step->norm, m->width);
     }
 }
@@ -42,6 +44,7 @@ static between before_attention(wr_forward *f, int32_t layer) {
     return (between){.f = f,
                      .add = layer > 0,
                      .after = layer > 0 ? &blocks[layer - 1].feed_forward_after : NULL,
+                     .sum = layer > 0 ? &blocks[layer - 1].feed_forward_sum : NULL,
                      .norm = &blocks[layer].attention_norm};
 }
 
@@ -50,6 +53,7 @@ static between before_feed_forward(wr_forward *f, int32_t layer) {
     return (between){.f = f,
                      .add = true,
                      .after = &block->attention_after,
+                     .sum = &block->attention_sum,
                      .before_adding = f->model->parallel,
                      .norm = &block->feed_forward_norm};
 }
@@ -60,7 +64,10 @@ static void run_between(wr_forward *f, between step) {
 
 void wr_forward_finish(wr_forward *f) {
     const wr_block *last = &f->model->blocks[f->model->layers - 1];
-    run_between(f, (between){.f = f, .add = true, .after = &last->feed_forward_after});
+    run_between(f, (between){.f = f,
+                             .add = true,
+                             .after = &last->feed_forward_after,
+                             .sum = &last->feed_forward_sum});
 }
 
 /* What the halves read. In parallel blocks without a norm of its own the second half reads what

@@ -104,6 +104,11 @@ static weir_status choose_family(wr_random_shape *shape, bool own, weir_error *e
                               "random models of the family \"%.40s\" cannot be made; there are: %s",
                               name, wr_family_names(names));
     }
+    if (shape->family->encoder && shape->asked.layer_window > 0) {
+        return weir_error_set(error, WEIR_USAGE,
+                              "layers of the encoder family %s have no windows: leave it out",
+                              name);
+    }
     if (own && shape->family->sink_key == NULL) {
         return weir_error_set(error, WEIR_USAGE,
                               "a model of the family %s has neither the sink zero or logit nor "

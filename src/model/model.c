@@ -64,7 +64,7 @@ static void describe_text(weir_model *model) {
 
 /* --- Fingerprint ------------------------------------------------------------------------------ */
 
-uint64_t wr_model_fingerprint(const weir_model *model) {
+uint64_t weir_model_fingerprint(const weir_model *model) {
     const wr_gguf *gguf = model->gguf;
     uint64_t sum = wr_gguf_size(gguf);
     for (int64_t i = 0; i < wr_gguf_value_count(gguf); i++) {

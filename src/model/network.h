@@ -31,9 +31,11 @@ typedef struct wr_block {
     const float *sink_logits;  /* [heads] z, or NULL where the softmax has no such term */
     int32_t rope;              /* of the model's; -1: the layer rotates nothing */
     wr_norm attention_after;   /* of what attention adds to x */
+    wr_norm attention_sum;     /* of x, once attention is added */
     wr_norm feed_forward_norm; /* none: reads what attention read (parallel), or x */
     wr_linear gate, up, down;
     wr_norm feed_forward_after; /* of what this half adds to x */
+    wr_norm feed_forward_sum;   /* of x, once this half is added */
 } wr_block;
 
 /* Sets of rotary frequencies that the layers of one model may differ in. */
@@ -57,8 +59,13 @@ struct weir_model {
     float norm_epsilon;
     float attention_scale;
     int32_t rotary_dim;
-    double rope_base;
-    double rope_scale;
+    /* What the file says; a stream's options may say otherwise of the first. */
+    wr_rope_recipe rope_recipes[WR_ROPES];
+    int32_t rope_count;     /* 0: nothing is rotated */
+    bool knows_original;    /* its context before any scaling is in the file, or is the trained
+                               one because nothing is scaled */
+    bool has_rope_lists;    /* of LongRoPE's divisors */
+    int64_t scaled_context; /* that its own frequencies reach */
     int64_t *layer_windows; /* [layers] 0: none; NULL: no layer has one */
     wr_sink_term sink_term;
     wr_positions positions;
@@ -66,17 +73,17 @@ struct weir_model {
     float qkv_limit;   /* queries, keys and values are cut to [-limit, limit]; 0: are not */
     bool parallel;     /* the second half of a block reads x as the first found it */
 
-    bool bound;     /* weights are there, and all below */
-    wr_arena arena; /* the tables below, and vectors as floats whatever the file stores */
-    wr_rope ropes[WR_ROPES];
-    int32_t rope_count;           /* 0: nothing is rotated */
-    const float *slopes;          /* [heads] of linear biases, or NULL */
-    wr_matrix embedding;          /* [vocabulary, width] */
+    bool bound;          /* weights are there, and all below */
+    wr_arena arena;      /* the tables below, and vectors as floats whatever the file stores */
+    const float *slopes; /* [heads] of linear biases, or NULL */
+    wr_matrix embedding; /* [vocabulary, width] */
     wr_matrix position_embedding; /* [trained context, width]; data NULL: none */
-    wr_norm final_norm;
-    wr_linear head;        /* [vocabulary, width] */
-    wr_block *blocks;      /* [layers] */
-    bool takes[WR_INPUTS]; /* which inputs the products of this model read */
+    const float *token_type;      /* [width] added to every embedding, or NULL */
+    wr_norm embedding_norm;       /* of embeddings as they enter the blocks, or none */
+    wr_norm final_norm;           /* none in encoders, and no head */
+    wr_linear head;               /* [vocabulary, width] */
+    wr_block *blocks;             /* [layers] */
+    bool takes[WR_INPUTS];        /* which inputs the products of this model read */
 
     uint8_t *packed;     /* the block behind every panel; NULL: rows are packed as they are read */
     size_t packed_block; /* its bytes */
@@ -86,14 +93,16 @@ static inline const weir_allocator *wr_model_allocator(const weir_model *model) 
     return model->has_allocator ? &model->allocator : NULL;
 }
 
-/* A number that tells models apart: of the metadata, the directory and samples of every tensor.
- * 0 is never one. */
-uint64_t wr_model_fingerprint(const weir_model *model);
-
 /* Fill what `info` can say of any file, known family or not. */
 void wr_model_survey(weir_model *model);
 /* Check the family and its numbers. */
 weir_status wr_model_describe(weir_model *model, weir_error *error);
+/* The part of it that is about rotary positions (describe_rope.c). */
+weir_status wr_model_describe_rope(weir_model *model, weir_error *error);
+/* The recipes that a stream's options ask for, and the context that it reaches. WEIR_USAGE: options
+ * that do not apply, or need another. */
+weir_status wr_model_choose_rope(const weir_model *model, const weir_rope_options *options,
+                                 wr_rope_recipe out[WR_ROPES], int64_t *context, weir_error *error);
 /* The chat template of this name, or the file's (converse.c). */
 weir_status wr_model_choose_chat(weir_model *model, const char *name, weir_error *error);
 /* Bind every weight by name (bind.c). */

@@ -187,6 +187,7 @@ static void put_layer(listing *to) {
     const wr_family *family = shape->family;
     const bool before = (family->norms & WR_NORM_BEFORE) != 0;
     const bool after = (family->norms & WR_NORM_AFTER) != 0;
+    const bool sum = (family->norms & WR_NORM_SUM) != 0;
     const bool variant = shape->asked.variant;
     const bool shares = family->residual == WR_RESIDUAL_SHARED ||
                         (family->residual == WR_RESIDUAL_BY_NORM && variant);
@@ -200,6 +201,9 @@ static void put_layer(listing *to) {
     if (after) {
         put_norm(to, WR_ATTN_POST_NORM);
     }
+    if (sum) {
+        put_norm(to, WR_ATTN_SUM_NORM);
+    }
     if (before && !shares) {
         put_norm(to, WR_FFN_NORM);
     }
@@ -207,10 +211,20 @@ static void put_layer(listing *to) {
     if (after) {
         put_norm(to, WR_FFN_POST_NORM);
     }
+    if (sum) {
+        put_norm(to, WR_FFN_SUM_NORM);
+    }
     if (strcmp(shape->sink, "logit") == 0) { /* as far apart as scores are */
         put_part(to, WR_ATTN_SINKS, "weight",
                  (wr_random_tensor){.columns = shape->asked.heads, .mean = 1, .deviation = 1});
     }
+}
+
+static void put_encoder(listing *to) {
+    const int64_t width = to->shape->asked.width;
+    put(to, &(wr_random_tensor){"token_types.weight", 2, width, false, 0, 0.3f});
+    put(to, &(wr_random_tensor){"token_embd_norm.weight", 0, width, false, 1, 0.1f});
+    put(to, &(wr_random_tensor){"token_embd_norm.bias", 0, width, false, 0, 0.1f});
 }
 
 /* What comes before the blocks and after them; the output matrix may be the embedding. */
@@ -222,6 +236,10 @@ static void put_ends(listing *to) {
     if (shape->positions == WR_POSITIONS_LEARNED) {
         put(to,
             &(wr_random_tensor){"position_embd.weight", asked->context, asked->width, true, 0, 0});
+    }
+    if (shape->family->encoder) {
+        put_encoder(to);
+        return;
     }
     put(to, &(wr_random_tensor){"output_norm.weight", 0, asked->width, false, 1, 0.1f});
     if ((biases & WR_BIAS_NORM) != 0) {

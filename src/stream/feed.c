@@ -51,6 +51,7 @@ wr_segment wr_stream_segment(weir_stream *stream, const int32_t *tokens, int64_t
     stream->ahead.count = 0; /* the forward pass forgets another chunk's rows */
     wr_cache_prepare(stream->past.cache, count);
     return (wr_segment){.cache = stream->past.cache,
+                        .ropes = stream->settings.ropes,
                         .tokens = tokens,
                         .count = count,
                         .cancel = cancel,
@@ -265,6 +266,7 @@ static weir_status recompute_windows(weir_stream *stream, int64_t count, weir_er
         if (status != WEIR_OK) return status;
         wr_cache_prepare(cache, window);
         segments[w] = (wr_segment){.cache = cache,
+                                   .ropes = stream->settings.ropes,
                                    .tokens = tokens,
                                    .count = window,
                                    .cancel = &stream->cancel,

@@ -1,5 +1,6 @@
 /* Options become settings: every default and every refusal stands here. */
 #include <limits.h>
+#include <string.h>
 
 #include "stream/stream_private.h"
 
@@ -60,6 +61,12 @@ static weir_status check_applicable(const weir_stream_options *o, weir_error *er
     return wrong ? weir_error_set(error, WEIR_USAGE, "%s", wrong) : WEIR_OK;
 }
 
+/* What a context over out->context exceeds. */
+static const char *reach(const weir_stream_options *o) {
+    return o->rope.scaling == WEIR_ROPE_FILE ? "that the model was trained for"
+                                             : "that the RoPE scaling reaches";
+}
+
 /* A learned position belongs to one place of the text: a cache that lets go of old tokens would
  * have to give those that stay other positions, and only recomputing them does. */
 static weir_status check_learned(const weir_model *model, const weir_stream_options *o,
@@ -67,7 +74,7 @@ static weir_status check_learned(const weir_model *model, const weir_stream_opti
     const long long table = (long long)model->info.trained_context;
     if (model->positions != WR_POSITIONS_LEARNED) return WEIR_OK;
     if (o->policy == WEIR_SINK || o->policy == WEIR_WINDOW)
-        return weir_error_set(error, WEIR_UNSUPPORTED,
+        return weir_error_set(error, WEIR_USAGE,
                               "the positions of the family %s are learned, one by one, so its "
                               "cache cannot stream: choose the policy recompute, or dense for up "
                               "to %lld tokens",
@@ -80,20 +87,20 @@ static weir_status check_learned(const weir_model *model, const weir_stream_opti
     return WEIR_OK;
 }
 
-static weir_status resolve_dense(const weir_model_info *info, const weir_stream_options *o,
-                                 wr_settings *out, weir_error *error) {
+static weir_status resolve_dense(const weir_stream_options *o, wr_settings *out,
+                                 weir_error *error) {
     if (o->context < 0)
         return weir_error_set(error, WEIR_USAGE,
                               "a context of %lld is out of range: give 1 or more",
                               (long long)o->context);
     out->sinks = 0;
-    out->window = o->context > 0 ? o->context : info->trained_context;
-    if (out->window > info->trained_context && !o->beyond)
+    out->window = o->context > 0 ? o->context : out->context;
+    if (out->window > out->context && !o->beyond)
         return weir_error_set(
             error, WEIR_LIMIT,
-            "a context of %lld exceeds the %lld tokens that the model was trained "
-            "for: choose the sink policy, or allow it with --beyond",
-            (long long)out->window, (long long)info->trained_context);
+            "a context of %lld exceeds the %lld tokens %s: choose the sink policy, or allow it "
+            "with --beyond",
+            (long long)out->window, (long long)out->context, reach(o));
     if (out->window > INT32_MAX)
         return weir_error_set(error, WEIR_LIMIT, "a context of %lld is out of range (1 to %d)",
                               (long long)out->window, INT32_MAX);
@@ -102,7 +109,7 @@ static weir_status resolve_dense(const weir_model_info *info, const weir_stream_
 
 static weir_status resolve_window(const weir_model_info *info, const weir_stream_options *o,
                                   wr_settings *out, weir_error *error) {
-    int64_t trained = info->trained_context;
+    int64_t trained = out->context;
     if (o->sinks < -1)
         return weir_error_set(error, WEIR_USAGE, "%lld sinks are out of range: give 0 or more",
                               (long long)o->sinks);
@@ -114,9 +121,10 @@ static weir_status resolve_window(const weir_model_info *info, const weir_stream
     int64_t slots = o->cache > 0 ? o->cache : trained;
     if (out->sinks >= trained)
         return weir_error_set(error, WEIR_LIMIT,
-                              "%lld sinks leave no window in the %lld tokens that the model was "
-                              "trained for: choose at most %lld",
-                              (long long)out->sinks, (long long)trained, (long long)(trained - 1));
+                              "%lld sinks leave no window in the %lld tokens %s: choose at most "
+                              "%lld",
+                              (long long)out->sinks, (long long)trained, reach(o),
+                              (long long)(trained - 1));
     out->window = o->window > 0 ? o->window : slots - out->sinks;
     if (out->window < 1)
         return weir_error_set(error, WEIR_USAGE,
@@ -126,18 +134,36 @@ static weir_status resolve_window(const weir_model_info *info, const weir_stream
     if (out->window > trained - out->sinks)
         return weir_error_set(
             error, WEIR_LIMIT,
-            "%lld sinks and a window of %lld exceed the %lld tokens that the model "
-            "was trained for: choose a window of at most %lld",
-            (long long)out->sinks, (long long)out->window, (long long)trained,
+            "%lld sinks and a window of %lld exceed the %lld tokens %s: choose a window of at most "
+            "%lld",
+            (long long)out->sinks, (long long)out->window, (long long)trained, reach(o),
             (long long)(trained - out->sinks));
+    return WEIR_OK;
+}
+
+/* Lists of factors are in the file's tensors: without them there are no frequencies yet. */
+static weir_status resolve_ropes(const weir_model *model, const wr_rope_recipe *recipes,
+                                 wr_settings *out, weir_error *error) {
+    const int64_t slots = out->sinks + out->window;
+    weir_error inner;
+    for (int32_t i = 0; i < model->rope_count; i++)
+        if (wr_rope_init(&out->ropes[i], model->family->pairing, &recipes[i], slots, &inner) !=
+            WEIR_OK)
+            return weir_error_set(error, WEIR_USAGE, "%s", inner.message);
     return WEIR_OK;
 }
 
 weir_status wr_settings_resolve(const weir_model *model, const weir_stream_options *options,
                                 wr_settings *out, weir_error *error) {
     weir_stream_options o = options ? *options : weir_stream_options_default();
+    wr_rope_recipe recipes[WR_ROPES];
     if (!model->described)
         return weir_error_set(error, model->flaw.status, "%s", model->flaw.message);
+    if (model->info.encoder)
+        return weir_error_set(error, WEIR_UNSUPPORTED,
+                              "%s: the family %s is an encoder, which reads a whole text both ways "
+                              "and has no stream: weir embed makes vectors of texts with it",
+                              model->info.path, model->info.family);
     weir_status status = check_enums(&o, error);
     if (status == WEIR_OK) status = check_applicable(&o, error);
     if (status == WEIR_OK) status = check_learned(model, &o, error);
@@ -145,8 +171,13 @@ weir_status wr_settings_resolve(const weir_model *model, const weir_stream_optio
     out->policy = o.policy;
     out->cache_type = o.cache_type;
     out->eviction = o.eviction;
-    status = o.policy == WEIR_DENSE ? resolve_dense(&model->info, &o, out, error)
+    out->rope_options = o.rope;
+    memset(out->ropes, 0, sizeof out->ropes);
+    status = wr_model_choose_rope(model, &o.rope, recipes, &out->context, error);
+    if (status != WEIR_OK) return status;
+    status = o.policy == WEIR_DENSE ? resolve_dense(&o, out, error)
                                     : resolve_window(&model->info, &o, out, error);
+    if (status == WEIR_OK && model->bound) status = resolve_ropes(model, recipes, out, error);
     return status == WEIR_OK ? wr_settings_machine(model, &o, out, error) : status;
 }
 

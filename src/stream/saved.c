@@ -2,12 +2,13 @@
  * A stream to a file and back.
  *
  *     magic "WEIRSTRM" | u32 version | u64 fingerprint of the model
- *     settings | text and sampling state | tokens | hidden state | cache
+ *     settings, with their frequencies | text and sampling state | tokens | hidden state | cache
  *     u64 checksum of everything before
  *
  * Little-endian. A file is refused when its checksum fails, when it was made with another model, or
  * when its version is not this library's; every number is checked even so.
  */
+#include <math.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -16,10 +17,23 @@
 
 static const char magic[8] = "WEIRSTRM";
 
-/* 2: keys lie transposed in their pages (tensor/kv.h). */
-#define SAVED_VERSION 3
+/* 2: keys lie transposed in their pages (tensor/kv.h). 4: the frequencies of rotary positions. */
+#define SAVED_VERSION 4
 
 /* --- Writing ---------------------------------------------------------------------------------- */
+
+/* What was chosen, and the phases themselves: every key in the cache was turned by them, and
+ * another machine's pow() may end in another bit. */
+static void save_rope(const wr_settings *settings, wr_writer *w) {
+    wr_write_u8(w, (uint8_t)settings->rope_options.scaling);
+    wr_write_f64(w, settings->rope_options.factor);
+    wr_write_f64(w, settings->rope_options.base);
+    wr_write_u64(w, (uint64_t)settings->rope_options.original_context);
+    for (const wr_rope *rope = settings->ropes; rope < settings->ropes + WR_ROPES; rope++) {
+        wr_write_f64(w, rope->magnitude);
+        for (int32_t i = 0; i < rope->dim / 2; i++) wr_write_u64(w, rope->turns[i]);
+    }
+}
 
 static void save_settings(const weir_stream *stream, wr_writer *w) {
     wr_write_u8(w, (uint8_t)stream->settings.policy);
@@ -27,6 +41,7 @@ static void save_settings(const weir_stream *stream, wr_writer *w) {
     wr_write_u8(w, (uint8_t)stream->settings.eviction);
     wr_write_u64(w, (uint64_t)wr_cache_pinned(stream->past.cache));
     wr_write_u64(w, (uint64_t)wr_cache_recent(stream->past.cache));
+    save_rope(&stream->settings, w);
 }
 
 /* Tokens that a rewind, a recomputation or the penalties may ask for again. */
@@ -62,7 +77,7 @@ weir_status weir_stream_save(weir_stream *stream, const char *path, weir_error *
     wr_writer w = {.allocator = wr_stream_allocator(stream)};
     wr_write_bytes(&w, magic, sizeof magic);
     wr_write_u32(&w, SAVED_VERSION);
-    wr_write_u64(&w, wr_model_fingerprint(stream->model));
+    wr_write_u64(&w, weir_model_fingerprint(stream->model));
     save_settings(stream, &w);
     save_past(stream, &w);
     if (!w.failed) wr_write_u64(&w, wr_checksum(0, w.data, w.size));
@@ -108,7 +123,7 @@ static weir_status check_envelope(loader *l) {
     r->size -= 8;
     if (wr_read_u64(&tail) != wr_checksum(0, r->data, r->size))
         return damaged(l, "its checksum does not match its content");
-    if (fingerprint != wr_model_fingerprint(l->model))
+    if (fingerprint != weir_model_fingerprint(l->model))
         return weir_error_set(
             l->error, WEIR_MISMATCH,
             "%s was saved with another model than %s: load it with the model that "
@@ -132,6 +147,30 @@ static weir_status check_size(const loader *l, const weir_stream_options *option
     return status;
 }
 
+static weir_rope_options load_rope_options(loader *l) {
+    wr_reader *r = &l->reader;
+    weir_rope_options o = {.scaling = (weir_rope_scaling)wr_read_u8(r)};
+    o.factor = wr_read_f64(r);
+    o.base = wr_read_f64(r);
+    uint64_t original = wr_read_u64(r);
+    o.original_context = original <= INT64_MAX ? (int64_t)original : -1;
+    return o;
+}
+
+/* Any phases are possible; how much the vectors grow is the model's to say, up to rounding. */
+static weir_status load_ropes(loader *l, wr_settings *out) {
+    wr_reader *r = &l->reader;
+    if (!l->model->bound) return WEIR_OK; /* it will be refused for that */
+    for (wr_rope *rope = out->ropes; rope < out->ropes + WR_ROPES; rope++) {
+        double magnitude = wr_read_f64(r);
+        if (r->failed || !(fabs(magnitude - rope->magnitude) <= 1e-9 * rope->magnitude))
+            return damaged(l, "its rotary positions are not those of its settings");
+        rope->magnitude = magnitude;
+        for (int32_t i = 0; i < rope->dim / 2; i++) rope->turns[i] = wr_read_u64(r);
+    }
+    return r->failed ? damaged(l, "its rotary positions are missing") : WEIR_OK;
+}
+
 /* The file's policy, S and W, through the same checks as a person's options. */
 static weir_status load_settings(loader *l, wr_settings *out) {
     wr_reader *r = &l->reader;
@@ -141,6 +180,7 @@ static weir_status load_settings(loader *l, wr_settings *out) {
     uint8_t eviction = wr_read_u8(r);
     uint64_t sinks = wr_read_u64(r);
     uint64_t window = wr_read_u64(r);
+    o.rope = load_rope_options(l);
     if (r->failed || policy > WEIR_RECOMPUTE || cache_type > WEIR_CACHE_Q8_0 ||
         eviction > WEIR_EVICT_MESSAGE || sinks > INT32_MAX || window < 1 || window > INT32_MAX)
         return damaged(l, "its settings are out of range");
@@ -156,7 +196,8 @@ static weir_status load_settings(loader *l, wr_settings *out) {
     }
     weir_error inner;
     if (wr_settings_resolve(l->model, &o, out, &inner) != WEIR_OK) return damaged(l, inner.message);
-    return check_size(l, &o);
+    weir_status status = load_ropes(l, out);
+    return status == WEIR_OK ? check_size(l, &o) : status;
 }
 
 static bool read_tokens(loader *l, int64_t index, int64_t begin, int64_t count, int32_t *to,

@@ -119,6 +119,7 @@ weir_status weir_stream_plan(const weir_model *model, const weir_stream_options 
     out->sinks = settings.sinks;
     out->window = settings.window;
     out->slots = settings.sinks + settings.window;
+    out->context = settings.context;
     out->kv_bytes = (int64_t)wr_cache_kv_bytes(&cache);
     out->page_bytes = (int64_t)page_bytes(model, &settings);
     out->scratch_bytes = (int64_t)(measure(model, &settings) + sizeof(weir_stream));

@@ -30,6 +30,9 @@ typedef struct wr_settings {
     int threads;
     weir_cache_type cache_type;
     weir_eviction eviction;
+    weir_rope_options rope_options; /* as they were given */
+    int64_t context;                /* S + W may be so many */
+    wr_rope ropes[WR_ROPES];        /* [rope_count] frequencies: constants of the stream */
     weir_batch *batch; /* whose scratch and threads the stream uses; NULL: it has its own */
 } wr_settings;
 

@@ -214,7 +214,7 @@ static void fill_angles(wr_core *core) {
 static void fill_slopes(wr_core *core) {
     const int32_t heads = (int32_t)core->shape.heads;
     if (core->shape.positions != WEIR_TRAIN_ALIBI) return;
-    for (int32_t i = 0; i < heads; i++) core->slopes[i] = (real)wr_alibi_slope(i, heads);
+    for (int32_t i = 0; i < heads; i++) core->slopes[i] = (real)wr_alibi_slope(i, heads, 8.0);
 }
 
 static size_t layers_bytes(const weir_train_shape *shape) {

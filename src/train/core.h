@@ -2,9 +2,9 @@
  * The model in training: parameters, forward and backward over a batch of samples, AdamW.
  *
  * A sample is context + 1 tokens: the first `context` are fed, and each is scored on the one after
- * it. With the sink "token" a sample's first token is the sink's (the caller puts it there), and what
- * it is scored on is how a stream begins. Positions count from 0 in each sample; samples do not see
- * each other.
+ * it. With the sink "token" a sample's first token is the sink's (the caller puts it there), and
+ * what it is scored on is how a stream begins. Positions count from 0 in each sample; samples do
+ * not see each other.
  *
  * All memory is planned and taken at creation. Nothing here depends on how many threads compute:
  * the same calls give the same bits.

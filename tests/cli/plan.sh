@@ -91,4 +91,8 @@ refuses '--memory wants' plan "$model" --memory 0
 refuses '--memory wants' plan "$model" --memory 1T
 refuses '--streams wants' plan "$model" --streams 0
 refuses '--tokens wants' plan "$model" --tokens 0
+# A scaled context takes the place of the trained one.
+"$weir" plan "$dir/small.gguf" --rope-scaling yarn --rope-factor 4 --json >"$dir/scaled"
+"$weir" plan "$dir/small.gguf" --json >"$dir/plan"
+equal 'scaled' "$(json "$dir/scaled" slots)" $((4 * $(value slots)))
 done_with

@@ -50,6 +50,30 @@ done
 "$weir" make-random --out "$dir/m.gguf" --sink zero --positions alibi
 ok 'info says the sink' info_says 'a zero sink in its softmax, linear biases (ALiBi)' "$dir/m.gguf"
 
+for family in gptneox falcon mpt gpt2 stablelm phi2 phi3 qwen2 qwen3 starcoder2 olmo2 smollm3; do
+  for form in '' --variant; do
+    # shellcheck disable=SC2086 # an empty one is none
+    ok "$family $form" "$weir" make-random --out "$dir/m.gguf" --family $family $form --layers 4
+    "$weir" info "$dir/m.gguf" --json >"$dir/out"
+    equal "$family: family" "$(json "$dir/out" family)" $family
+    policy='--sinks 2 --window 20'
+    case $family in
+      mpt) positions=alibi ;;
+      gpt2) positions=learned policy='--policy recompute --window 20' ;;
+      *) positions=rope ;;
+    esac
+    equal "$family: positions" "$(json "$dir/out" positions)" $positions
+    # shellcheck disable=SC2086 # separate words
+    "$weir" run "$dir/m.gguf" --prompt 'the mill' -n 40 --logit-bias 2=-inf $policy --json >"$dir/out"
+    equal "$family $form: tokens" "$(json "$dir/out" tokens.#)" 40
+  done
+done
+"$weir" make-random --out "$dir/m.gguf" --family gpt2
+ok 'info says what cannot stream' info_says 'no longer text but with --policy recompute' "$dir/m.gguf"
+refuses 'choose the policy recompute' run "$dir/m.gguf" --prompt 'the mill'
+refuses 'choose the policy recompute' plan "$dir/m.gguf" --policy window
+refuses 'rotary_dim must be an even number up to' make-random --out "$dir/no.gguf" --rotary-dim 3
+
 refuses 'choose the family weir' make-random --out "$dir/no.gguf" --family llama --sink zero
 refuses 'choose the family weir' make-random --out "$dir/no.gguf" --family llama --positions alibi
 refuses 'none, zero, logit or token, not "one"' make-random --out "$dir/no.gguf" --sink one

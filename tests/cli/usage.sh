@@ -148,6 +148,17 @@ for arguments in 'info none.gguf' 'tokenize none.gguf --text x' 'eval none.gguf 
   equal "$arguments" "weir: $(json "$dir/out" error.message)" "$(cat "$dir/err")"
 done
 
+# Rotary positions.
+refuses '--rope-scaling knows no "bent"' run "$model" --rope-scaling bent
+refuses '--rope-factor wants a number' run "$model" --rope-factor 0.5
+refuses '--rope-base wants' run "$model" --rope-base 0
+refuses '--rope-context wants' run "$model" --rope-context 0
+refuses 'give --rope-factor' run "$model" --prompt x --rope-scaling yarn
+refuses 'choose linear' run "$model" --prompt x --rope-factor 2
+refuses 'needs lists of factors' run "$model" --prompt x --rope-scaling longrope
+refuses '--rope-scaling does not apply with --load' run "$model" --load "$dir/text" \
+  --rope-scaling linear
+
 # Help.
 ok 'help' "$weir" --help >"$dir/help"
 ok 'bare' "$weir" >"$dir/bare"
@@ -166,7 +177,8 @@ done
 
 # Forms that are right.
 for arguments in '--window=8 --sinks=2' '--window 8' '--cache 12' '--cache=0012' \
-  '--policy window --window 8' '--policy recompute --cache 8' '--policy dense' '--seed 1k'; do
+  '--policy window --window 8' '--policy recompute --cache 8' '--policy dense' '--seed 1k' \
+  '--rope-scaling linear --rope-factor 2 --cache 100' '--rope-base 500'; do
   # shellcheck disable=SC2086 # separate words
   ok "$arguments" "$weir" run "$model" --prompt x -n 2 $arguments >/dev/null
 done

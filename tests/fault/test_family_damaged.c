@@ -109,14 +109,14 @@ static void absurd_keys(const wr_gguf *gguf) {
     }
 }
 
-static void damage_family(const char *name, bool variant) {
+static void damage_family(const wr_family *row, bool variant) {
     random_model made;
     weir_error error;
     wr_gguf *gguf;
     weir_random_model shape = random_tiny();
-    shape.family = family = name;
+    shape.family = family = row->name;
     shape.variant = variant;
-    shape.layer_window = variant ? 5 : 0;
+    shape.layer_window = variant && !row->encoder ? 5 : 0;
     random_model_open(&made, &shape, NULL);
     read_file(made.path);
     must(wr_gguf_open(made.path, NULL, &gguf, &error), &error);
@@ -132,8 +132,8 @@ static void damage_family(const char *name, bool variant) {
 static void test_damaged(void **state) {
     (void)state;
     for (int i = 0; wr_family_at(i) != NULL; i++) {
-        damage_family(wr_family_at(i)->name, false);
-        damage_family(wr_family_at(i)->name, true);
+        damage_family(wr_family_at(i), false);
+        damage_family(wr_family_at(i), true);
     }
 }
 

@@ -300,7 +300,8 @@ static uint64_t number_at(const uint8_t *bytes) {
 static void test_few_tokens(void **state) {
     (void)state;
     static saved_file file;
-    enum { EARLY = 20 + 3 + 16 + 8 + 4 + 4 }; /* envelope, settings, index, flags, held */
+    enum { ROPES = 25 + (8 + 8 * 2) + 8 };            /* options, two frequencies, no second set */
+    enum { EARLY = 20 + 3 + 16 + ROPES + 8 + 4 + 4 }; /* envelope, settings, index, flags, held */
     static uint8_t bytes[MOST];
     for (int kind = 0; kind < 5; kind++) {
         weir_policy policy;

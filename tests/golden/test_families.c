@@ -20,24 +20,11 @@
 #define MOST 1e-4
 
 /* Those that the engine runs: a family that has become one gets its line. */
-static const char *const running[] = {"llama",
-                                      "llama-biased",
-                                      "mistral",
-                                      "gptneox",
-                                      "gptneox-sequential",
-                                      "falcon-multi",
-                                      "falcon-grouped",
-                                      "mpt",
-                                      "gpt2",
-                                      "stablelm",
-                                      "stablelm-parallel",
-                                      "phi2",
-                                      "phi3",
-                                      "qwen2",
-                                      "qwen3",
-                                      "starcoder2",
-                                      "olmo2",
-                                      "smollm3"};
+static const char *const running[] = {
+    "llama",          "llama-biased", "mistral", "gptneox",  "gptneox-sequential", "falcon-multi",
+    "falcon-grouped", "mpt",          "gpt2",    "stablelm", "stablelm-parallel",  "phi2",
+    "phi3",           "phi3-long",    "qwen2",   "qwen3",    "starcoder2",         "olmo2",
+    "smollm3"};
 
 static json_t *figures;
 static char folder[512];

@@ -417,7 +417,8 @@ static void walk(uint64_t seed, int steps) {
     failing_allocator_init(&w.memory);
     /* The plain kernels, and the best that there are. */
     w.kernels = wr_kernels_get(seed % 2 ? WR_CPU_SCALAR : wr_cpu_detect());
-    assert_int_equal(wr_rope_init(&w.rope, DIM, WR_ROTARY_ADJACENT, rope_base, 1.0, NULL, NULL),
+    assert_int_equal(wr_rope_init(&w.rope, WR_ROTARY_ADJACENT,
+                                  &(wr_rope_recipe){.dim = DIM, .base = rope_base}, 0, NULL),
                      WEIR_OK);
     for (int layer = 0; layer < LAYERS; layer++)
         w.layer_windows[layer] = chance(40) ? pick(1, 60) : 0;

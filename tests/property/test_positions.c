@@ -36,7 +36,8 @@ static void test_angles(void **state) {
         0, 1, 2, 10, 1000, 4096, 1000000, 4000000, 1000000000000, 1000000000000000, UINT64_MAX};
     wr_rope rope;
     float cos_sin[2 * PAIRS];
-    assert_int_equal(wr_rope_init(&rope, 2 * PAIRS, WR_ROTARY_ADJACENT, 10000.0, 1.0, NULL, NULL),
+    assert_int_equal(wr_rope_init(&rope, WR_ROTARY_ADJACENT,
+                                  &(wr_rope_recipe){.dim = 2 * PAIRS, .base = 10000.0}, 0, NULL),
                      WEIR_OK);
     for (size_t n = 0; n < sizeof positions / sizeof positions[0]; n++) {
         wr_rope_angles(&rope, positions[n], cos_sin);
@@ -58,13 +59,23 @@ static void test_refusals(void **state) {
     wr_rope rope;
     weir_error error;
     const float bad[] = {1.0f, NAN};
-    assert_int_equal(wr_rope_init(&rope, 7, WR_ROTARY_HALVES, 1e4, 1, NULL, &error), WEIR_DAMAGED);
-    assert_int_equal(wr_rope_init(&rope, 4096, WR_ROTARY_HALVES, 1e4, 1, NULL, &error),
-                     WEIR_DAMAGED);
-    assert_int_equal(wr_rope_init(&rope, 4, WR_ROTARY_HALVES, NAN, 1, NULL, &error), WEIR_DAMAGED);
-    assert_int_equal(wr_rope_init(&rope, 4, WR_ROTARY_HALVES, 1e4, 0, NULL, &error), WEIR_DAMAGED);
-    assert_int_equal(wr_rope_init(&rope, 4, WR_ROTARY_HALVES, 1e4, 1, bad, &error), WEIR_DAMAGED);
-    assert_int_equal(wr_rope_init(&rope, 0, WR_ROTARY_HALVES, 1e4, 1, NULL, &error), WEIR_OK);
+    const wr_rope_recipe list[] = {
+        {.dim = 7, .base = 1e4},
+        {.dim = 4096, .base = 1e4},
+        {.dim = 4, .base = NAN},
+        {.dim = 4, .base = 0.5},
+        {.dim = 4, .base = 1e4, .divisors = bad},
+        {.dim = 4, .base = 1e4, .scaling = WEIR_ROPE_LINEAR},
+        {.dim = 4, .base = 1e4, .scaling = WEIR_ROPE_DYNAMIC, .factor = NAN, .original = 9},
+        {.dim = 4, .base = 1e4, .scaling = WEIR_ROPE_YARN, .factor = 2},
+        {.dim = 4, .base = 1e4, .scaling = WEIR_ROPE_LLAMA3, .factor = 2, .original = 9, .low = 8},
+        {.dim = 4, .base = 1e4, .scaling = WEIR_ROPE_LONGROPE, .factor = 2, .original = 9},
+        {.dim = 4, .base = 1e4, .attention = INFINITY},
+    };
+    for (size_t i = 0; i < sizeof list / sizeof list[0]; i++)
+        assert_int_equal(wr_rope_init(&rope, WR_ROTARY_HALVES, &list[i], 0, &error), WEIR_DAMAGED);
+    const wr_rope_recipe none = {.base = 1e4};
+    assert_int_equal(wr_rope_init(&rope, WR_ROTARY_HALVES, &none, 0, &error), WEIR_OK);
 }
 
 /* --- Far positions ---------------------------------------------------------------------------- */
@@ -136,16 +147,18 @@ static void test_slopes(void **state) {
                                   1.0 / 32, 1.0 / 64, 1.0 / 128, 1.0 / 256};
     static const double of_6[] = {1.0 / 4, 1.0 / 16, 1.0 / 64, 1.0 / 256, 1.0 / 2, 1.0 / 8};
     static const double of_3[] = {1.0 / 16, 1.0 / 256, 1.0 / 4};
-    for (int i = 0; i < 8; i++) assert_true(wr_alibi_slope(i, 8) == of_8[i]);
-    for (int i = 0; i < 6; i++) assert_true(wr_alibi_slope(i, 6) == of_6[i]);
-    for (int i = 0; i < 3; i++) assert_true(wr_alibi_slope(i, 3) == of_3[i]);
-    assert_true(wr_alibi_slope(0, 1) == 1.0 / 256);
-    assert_true(wr_alibi_slope(0, 16) == sqrt(0.5));
+    for (int i = 0; i < 8; i++) assert_true(wr_alibi_slope(i, 8, 8.0) == of_8[i]);
+    for (int i = 0; i < 6; i++) assert_true(wr_alibi_slope(i, 6, 8.0) == of_6[i]);
+    for (int i = 0; i < 3; i++) assert_true(wr_alibi_slope(i, 3, 8.0) == of_3[i]);
+    assert_true(wr_alibi_slope(0, 1, 8.0) == 1.0 / 256);
+    assert_true(wr_alibi_slope(0, 16, 8.0) == sqrt(0.5));
+    assert_true(wr_alibi_slope(0, 8, 16.0) == 1.0 / 4); /* another bias: the square */
+    assert_true(wr_alibi_slope(2, 3, 16.0) == 1.0 / 16);
     for (int32_t heads = 1; heads < 300; heads++) /* no two alike, and none above 1 */
         for (int32_t i = 0; i < heads; i++) {
-            double slope = wr_alibi_slope(i, heads);
+            double slope = wr_alibi_slope(i, heads, 8.0);
             assert_true(slope > 0 && slope < 1);
-            for (int32_t j = 0; j < i; j++) assert_true(wr_alibi_slope(j, heads) != slope);
+            for (int32_t j = 0; j < i; j++) assert_true(wr_alibi_slope(j, heads, 8.0) != slope);
         }
 }
 

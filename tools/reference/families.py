@@ -2,6 +2,7 @@
 
     python families.py make tests/golden/families [NAME...]   folders and families.json
     python families.py compare build/weir tests/golden/families [NAME...]
+    python families.py llama-cpp build/weir LLAMA_CPP tests/golden/families [NAME...]
 
 `make` writes a folder for each model (config.json, model.safetensors in bfloat16) and figures computed in float64
 by transformers: one dense forward, and for families whose positions differ (llama, gptneox, falcon, mpt, gpt-oss)
@@ -9,7 +10,8 @@ the policies `window` and `sink`. There the keys of a layer are kept as they wer
 what the policy leaves it, each key and the query rotated by its place in the cache at that moment (or, with ALiBi,
 biased by the distance of places). A layer's keys depend on what each token saw then, so this is what a cache that is
 stepped one token at a time holds. `compare` converts each folder with `weir convert --type f32` and says how far
-weir's logits are off; the test golden/families does the same without Python.
+weir's logits are off; the test golden/families does the same without Python. `llama-cpp` asks how far those of
+llama.cpp are (a folder of that project, built, as for against_llama.py) on the same files.
 """
 import argparse
 import importlib
@@ -27,6 +29,8 @@ import numpy as np
 import torch
 import transformers
 from safetensors.torch import load_file, save_file
+
+import against_llama
 
 TOKENS = [1] + [(7 * i * i + 5 * i + 3) % 90 + 4 for i in range(1, 48)]
 AT = [2, 11, 30, 47]  # indices whose logits are kept
@@ -71,11 +75,14 @@ MODELS = {
     "qwen3moe": ("Qwen3Moe", dict(GATED, **EXPERTS, head_dim=8, num_experts=4, moe_intermediate_size=16, norm_topk_prob=True,
                                   decoder_sparse_step=1)),
     "gemma": ("Gemma", dict(GATED, num_key_value_heads=1, head_dim=12, tie_word_embeddings=True)),
-    "gemma2": ("Gemma2", dict(GATED, head_dim=12, query_pre_attn_scalar=20, sliding_window=8, attn_logit_softcapping=4.0,
+    "gemma2": ("Gemma2", dict(GATED, head_dim=12, query_pre_attn_scalar=12, sliding_window=8, attn_logit_softcapping=4.0,
                               final_logit_softcapping=6.0, num_hidden_layers=3, tie_word_embeddings=True)),
     "gemma3": ("Gemma3", dict(GATED, hidden_size=32, num_attention_heads=4, num_key_value_heads=2, head_dim=8, intermediate_size=32,
-                              query_pre_attn_scalar=11, sliding_window=8, num_hidden_layers=7,
+                              query_pre_attn_scalar=8, sliding_window=8, num_hidden_layers=7,
                               tie_word_embeddings=True)),
+    "gemma3-scaled": ("Gemma3", dict(GATED, hidden_size=32, num_attention_heads=4, num_key_value_heads=2, head_dim=8,
+                                     intermediate_size=32, query_pre_attn_scalar=20, sliding_window=8,
+                                     tie_word_embeddings=True)),
     "starcoder2": ("Starcoder2", dict(GATED, sliding_window=None, use_bias=True, tie_word_embeddings=True)),
     "olmo2": ("Olmo2", dict(GATED)),
     "smollm3": ("SmolLM3", dict(GATED, hidden_size=32, num_attention_heads=4, num_key_value_heads=2, intermediate_size=48,
@@ -340,10 +347,24 @@ def weir_rows(weir, model, at, folder):
     return np.fromfile(out, dtype="<f4").astype(np.float64).reshape(len(TOKENS), -1)
 
 
-def compare(weir, folder, names):
+def peer_rows(program, model, folder):
+    out = Path(folder) / "rows.f32"
+    done = subprocess.run([program, model, out, *map(str, TOKENS)], capture_output=True, text=True)
+    if done.returncode != 0:
+        raise RuntimeError(f"exit {done.returncode}: {done.stderr.strip()}")
+    return np.fromfile(out, dtype="<f4").astype(np.float64).reshape(len(TOKENS), -1)
+
+
+def distance(rows, wanted):
+    have = rows[AT][:, [c for c in COLUMNS if c < rows.shape[1]]]
+    return (np.linalg.norm(have - wanted, axis=1) / np.linalg.norm(wanted, axis=1)).max()
+
+
+def compare(weir, folder, names, peer=None):
     data = json.loads((folder.parent / "families.json").read_text())
     good = True
     with tempfile.TemporaryDirectory() as scratch:
+        theirs = peer and against_llama.build(peer, Path(scratch))
         for name in names or data["models"]:
             model = Path(scratch) / "model.gguf"
             try:
@@ -353,9 +374,10 @@ def compare(weir, folder, names):
                     raise RuntimeError(done.stderr.strip())
                 said = []
                 for at in data["models"][name]["cases"]:
-                    rows, wanted = weir_rows(weir, model, at, scratch), np.array(at["rows"])
-                    have = rows[AT][:, [c for c in COLUMNS if c < rows.shape[1]]]
-                    off = (np.linalg.norm(have - wanted, axis=1) / np.linalg.norm(wanted, axis=1)).max()
+                    if peer and at["policy"] != "dense":
+                        continue
+                    rows = peer_rows(theirs, model, scratch) if peer else weir_rows(weir, model, at, scratch)
+                    off = distance(rows, np.array(at["rows"]))
                     said.append(f"{at['policy']} {off:.1e}")
                     good = good and off < 1e-4
                 print(f"{name}: {', '.join(said)}")
@@ -367,11 +389,14 @@ def compare(weir, folder, names):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["make", "compare"])
+    parser.add_argument("what", choices=["make", "compare", "llama-cpp"])
     parser.add_argument("arguments", nargs="+")
     given = parser.parse_args()
     if given.what == "make":
         make(Path(given.arguments[0]), given.arguments[1:])
+    elif given.what == "llama-cpp":
+        weir, peer, folder, *names = given.arguments
+        sys.exit(not compare(weir, Path(folder), names, Path(peer)))
     else:
         sys.exit(not compare(given.arguments[0], Path(given.arguments[1]), given.arguments[2:]))
 

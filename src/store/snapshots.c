@@ -1,0 +1,95 @@
+/* Whole streams beside the database, and which of their files are still wanted. */
+#include <dirent.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "store/store_inside.h"
+
+void wr_store_snapshot_path(const weir_store *store, int64_t id, int64_t entries,
+                            char out[WR_STORE_PATH_MAX]) {
+    snprintf(out, WR_STORE_PATH_MAX, "%s/snapshot-%lld-%lld.weir", store->folder, (long long)id,
+             (long long)entries);
+}
+
+/* ---- taking ---------------------------------------------------------------------------------- */
+
+/* The two newest stay: should one rot, the other is there with more to feed again. */
+static weir_status forget_older(weir_store *store, int64_t id, weir_error *error) {
+    int64_t kept[2] = {0, 0};
+    int count = 0;
+    sqlite3_stmt *list = wr_store_query_of(store, WR_STORE_LIST_SNAPSHOTS);
+    sqlite3_bind_int64(list, 1, id);
+    while (count < 2 && sqlite3_step(list) == SQLITE_ROW)
+        kept[count++] = sqlite3_column_int64(list, 0);
+    sqlite3_reset(list);
+    if (count < 2) return WEIR_OK;
+    sqlite3_stmt *older = wr_store_query_of(store, WR_STORE_REMOVE_SNAPSHOTS);
+    sqlite3_bind_int64(older, 1, id);
+    sqlite3_bind_int64(older, 2, kept[1]);
+    return wr_store_run(store, WR_STORE_REMOVE_SNAPSHOTS, error);
+}
+
+static weir_status add_row(weir_store *store, int64_t id, int64_t entries, int64_t index,
+                           weir_error *error) {
+    sqlite3_stmt *add = wr_store_query_of(store, WR_STORE_ADD_SNAPSHOT);
+    sqlite3_bind_int64(add, 1, id);
+    sqlite3_bind_int64(add, 2, entries);
+    sqlite3_bind_int64(add, 3, index);
+    return wr_store_run(store, WR_STORE_ADD_SNAPSHOT, error);
+}
+
+weir_status wr_store_take_snapshot(weir_store *store, int64_t id, int64_t entries,
+                                   weir_stream *stream, weir_error *error) {
+    char path[WR_STORE_PATH_MAX];
+    weir_stream_state state;
+    weir_stream_get_state(stream, &state);
+    wr_store_snapshot_path(store, id, entries, path);
+    weir_status status = weir_stream_save(stream, path, error);
+    if (status == WEIR_OK) status = wr_store_begin(store, error);
+    if (status == WEIR_OK) status = add_row(store, id, entries, state.index, error);
+    if (status == WEIR_OK) status = forget_older(store, id, error);
+    if (status != WEIR_OK) {
+        wr_store_give_up(store);
+        return status;
+    }
+    status = weir_store_commit(store, error);
+    if (status == WEIR_OK) wr_store_set_remove(&store->behind, id);
+    wr_store_sweep(store);
+    return status;
+}
+
+weir_status weir_store_snapshot(weir_store *store, const char *name, weir_stream *stream,
+                                weir_error *error) {
+    int64_t id, entries;
+    weir_status status = wr_store_find(store, name, &id, &entries, error);
+    return status == WEIR_OK ? wr_store_take_snapshot(store, id, entries, stream, error) : status;
+}
+
+/* ---- sweeping -------------------------------------------------------------------------------- */
+
+static bool is_wanted(weir_store *store, int64_t id, int64_t entries) {
+    sqlite3_stmt *has = wr_store_query_of(store, WR_STORE_HAS_SNAPSHOT);
+    sqlite3_bind_int64(has, 1, id);
+    sqlite3_bind_int64(has, 2, entries);
+    const int result = sqlite3_step(has);
+    sqlite3_reset(has);
+    return result != SQLITE_DONE; /* in doubt a file stays */
+}
+
+void wr_store_sweep(weir_store *store) {
+    DIR *folder = opendir(store->folder);
+    const struct dirent *file;
+    if (folder == NULL) return;
+    while ((file = readdir(folder)) != NULL) {
+        long long id, entries;
+        int end = 0;
+        if (strncmp(file->d_name, "snapshot-", 9) != 0) continue;
+        const bool whole =
+            sscanf(file->d_name, "snapshot-%lld-%lld.weir%n", &id, &entries, &end) == 2 &&
+            end > 0 && file->d_name[end] == '\0';
+        if (!whole || !is_wanted(store, id, entries))
+            (void)unlinkat(dirfd(folder), file->d_name, 0);
+    }
+    closedir(folder);
+}

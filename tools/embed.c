@@ -1,8 +1,8 @@
 /*
  * Files as C arrays, for what a program carries with it.
  *
- *     embed OUT.c NAME FILE...    const struct { const char *name; const unsigned char *data; size_t size; }
- *                                 NAME[], ended by a row of zeros; names without their folders
+ *     embed OUT.c NAME FILE...    const struct { const char *name; const unsigned char *data;
+ * size_t size; } NAME[], ended by a row of zeros; names without their folders
  */
 #include <stdio.h>
 #include <string.h>

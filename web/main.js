@@ -176,12 +176,12 @@ async function send() {
           const first = event.index - event.made;
           transcript.place(asked, first - event.prompt_tokens, first);
           transcript.place(answer, first, event.index);
-          transcript.see(state.sinks, state.oldest);
           say(`${event.made} tokens made; ${event.evicted.toLocaleString("en")} forgotten in all`);
         } else if (name === "error") {
           throw new Refusal(500, event.error?.message ?? event.message);
         }
       });
+    show(await call("GET", path())); // an event may have been missed
   } finally {
     busy(null);
     $("say").focus();

@@ -12,6 +12,7 @@ done
 
 model=models/weir-small.gguf
 driver='' server='' session=''
+one=
 trap '[ -z "$session" ] || curl -s -m 10 -X DELETE "$hub/session/$session" >/dev/null
   for one in $driver $server; do kill "$one" 2>/dev/null; done; rm -rf "$dir"' EXIT
 

@@ -22,8 +22,8 @@ weir_status session_plan(const weir_model *model, const weir_stream_options *opt
                          weir_plan *out, weir_error *error) {
     weir_status status = weir_stream_plan(model, options, out, error);
     if (status == WEIR_OK) {
-        out->reserved_bytes += (out->slots + TURN_TOKENS) * (int64_t)sizeof(int32_t) +
-                               (int64_t)sizeof(server_session);
+        out->reserved_bytes +=
+            (out->slots + TURN_TOKENS) * (int64_t)sizeof(int32_t) + (int64_t)sizeof(server_session);
     }
     return status;
 }

@@ -14,10 +14,11 @@
 
 /* In the order of the help. To add one: see common/command.h. */
 static const cli_command *const commands[] = {
-    &run_command,   &chat_command,    &eval_command,   &streameval_command,
-    &cloze_command, &probe_command,   &bench_command,  &train_command,
-    &plot_command,  &convert_command, &embed_command,  &tokenize_command,
-    &info_command,  &plan_command,    &logits_command, &make_random_command,
+    &run_command,        &chat_command,        &serve_command,   &eval_command,
+    &streameval_command, &cloze_command,       &probe_command,   &bench_command,
+    &train_command,      &plot_command,        &convert_command, &quantize_command,
+    &embed_command,      &tokenize_command,    &info_command,    &plan_command,
+    &logits_command,     &make_random_command,
 };
 enum { COMMANDS = sizeof commands / sizeof commands[0] };
 
@@ -78,8 +79,14 @@ static bool asks_for(int argc, char **argv, const char *word) {
 static weir_status parse(cli_call *call, int argc, char **argv, void *arguments,
                          weir_error *error) {
     const cli_command *command = call->command;
-    weir_status status = options_parse(command->groups, argc, argv, arguments, &call->model,
-                                       command->takes_model ? 1 : 0, error);
+    const char *words[2] = {NULL, NULL};
+    weir_status status = options_parse(command->groups, argc, argv, arguments, words,
+                                       command->takes_out     ? 2
+                                       : command->takes_model ? 1
+                                                              : 0,
+                                       error);
+    call->model = words[0];
+    call->out = words[1];
     if (status == WEIR_OK && command->takes_model && call->model == NULL) {
         return weir_error_set(error, WEIR_USAGE, "%s needs a model, as in: weir %s %s",
                               command->name, command->name, command->synopsis);

@@ -15,6 +15,7 @@ typedef struct cli_command cli_command;
 typedef struct cli_call {
     const cli_command *command;
     const char *model; /* path; NULL where the command takes none */
+    const char *out;   /* the second word, of a command that takes one */
     bool json;         /* --json: one JSON object on stdout and nothing else there */
     bool working;      /* everything that was asked for has been checked and work has begun */
 } cli_call;
@@ -28,11 +29,13 @@ struct cli_command {
     size_t arguments_size;   /* of the struct that the groups fill; zeroed first */
     int (*run)(cli_call *call, void *arguments); /* returns an exit status */
     bool takes_model;
-    bool hidden; /* works, but is not listed */
+    bool takes_out; /* a second word: the file to write */
+    bool hidden;    /* works, but is not listed */
 };
 
 extern const cli_command run_command;
 extern const cli_command chat_command;
+extern const cli_command serve_command;
 extern const cli_command eval_command;
 extern const cli_command streameval_command;
 extern const cli_command cloze_command;
@@ -41,6 +44,7 @@ extern const cli_command probe_command;
 extern const cli_command bench_command;
 extern const cli_command train_command;
 extern const cli_command convert_command;
+extern const cli_command quantize_command;
 extern const cli_command embed_command;
 extern const cli_command tokenize_command;
 extern const cli_command info_command;

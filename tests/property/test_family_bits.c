@@ -1,7 +1,8 @@
 /*
  * Every family, in both its forms: the logits of a stream have the same bits for every chunk and
- * thread count, after a fork, and whether weights are rearranged or not; a stream takes the memory
- * of its plan and asks for no more; and where positions do not let it stream, one sentence says so.
+ * thread count, after a fork, in a batch, and whether weights are rearranged or not; a stream takes
+ * the memory of its plan and asks for no more; and where positions do not let it stream, one
+ * sentence says so.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -115,6 +116,47 @@ static void check_memory(const weir_model *model, weir_stream_options options) {
     assert_true(failing_allocator_clean(&memory));
 }
 
+/* Two streams side by side in a batch, in pieces of 5 and 9 tokens. */
+static void check_batch(const weir_model *model, const char *name,
+                        const weir_stream_options policies[2]) {
+    const weir_batch_options sizes = {.rows = 32, .streams = 2, .slots = TOKENS, .threads = 2};
+    weir_error error;
+    weir_batch *batch;
+    weir_turn turns[2];
+    int32_t tokens[2][TOKENS];
+    int64_t fed[2] = {0, 0};
+    uint64_t sums[2] = {1, 1};
+    must(weir_batch_create(model, &sizes, &batch, &error), &error);
+    for (int i = 0; i < 2; i++) {
+        weir_stream_options options = policies[i];
+        options.batch = batch;
+        options.threads = 0;
+        turns[i] = (weir_turn){
+            .stream = stream_make(model, &options), .logits = add_row, .logits_context = &sums[i]};
+        random_tokens(tokens[i], 0, TOKENS);
+    }
+    while (fed[0] < TOKENS || fed[1] < TOKENS) {
+        int32_t count = 0;
+        weir_turn step[2];
+        for (int i = 0; i < 2; i++) {
+            const int64_t piece = i == 0 ? 5 : 9, left = TOKENS - fed[i];
+            if (left == 0) continue;
+            step[count] = turns[i];
+            step[count].tokens = tokens[i] + fed[i];
+            step[count++].count = piece < left ? piece : left;
+            fed[i] += piece < left ? piece : left;
+        }
+        must(weir_batch_step(batch, step, count, &error), &error);
+        for (int i = 0; i < count; i++) assert_int_equal(step[i].error.status, WEIR_OK);
+    }
+    for (int i = 0; i < 2; i++) {
+        weir_stream_destroy(turns[i].stream);
+        if (sums[i] != bits_of(model, policies[i], 1, 1, false))
+            fail_msg("%s, policy %d: other bits in a batch", name, (int)policies[i].policy);
+    }
+    weir_batch_destroy(batch);
+}
+
 static void refuses_to_stream(const weir_model *model) {
     static const weir_policy policies[] = {WEIR_SINK, WEIR_WINDOW};
     for (int i = 0; i < 2; i++) {
@@ -142,6 +184,8 @@ static void check_family(const wr_family *family, bool variant) {
     const bool learned = strcmp(weir_model_get_info(made.model)->positions, "learned") == 0;
     assert_true(learned == (family->positions == WR_POSITIONS_LEARNED));
     if (learned) refuses_to_stream(made.model);
+    const weir_stream_options pair[2] = {policies[learned ? 0 : 2], policies[learned ? 0 : 3]};
+    check_batch(made.model, family->name, pair);
     for (int i = 0; i < (learned ? 2 : 4); i++) {
         check_memory(made.model, policies[i]);
         check(made.path, family->name, policies[i]);

@@ -37,6 +37,10 @@ void handle_health(http_request *request);
 void handle_metrics(http_request *request);
 void handle_models(http_request *request);
 
+/* page.c */
+void handle_page(http_request *request);
+void handle_page_file(http_request *request);
+
 /* openai.c */
 void handle_completions(http_request *request);
 void handle_chat(http_request *request);

@@ -38,7 +38,7 @@ typedef struct reply_head {
     size_t size;
     int headers;
     struct {
-        char name[40], value[64];
+        char name[40], value[256];
     } header[REPLY_HEADERS];
 } reply_head;
 

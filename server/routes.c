@@ -3,6 +3,8 @@
 #include "handlers.h"
 
 const http_route server_routes[] = {
+    {"GET", "/", BODY_NONE, true, handle_page},
+    {"GET", "/web/:", BODY_NONE, true, handle_page_file},
     {"GET", "/health", BODY_NONE, true, handle_health},
     {"GET", "/metrics", BODY_NONE, false, handle_metrics},
     {"GET", "/v1/models", BODY_NONE, false, handle_models},

@@ -51,6 +51,11 @@ static const cli_group groups[] = {{"Options", options, 0},
                                    {"The engine", engine_options, AT(engine)},
                                    {"Loading", loading_options, AT(engine)},
                                    {0}};
+/* What there is only of a stream. */
+static const cli_group stream_groups[] = {{"The stream", retention_options, AT(retention)},
+                                          {"Rotary positions", rope_options, AT(engine)},
+                                          {"The engine", engine_options, AT(engine)},
+                                          {0}};
 #undef AT
 
 /* ---- checked before any work ----------------------------------------------------------------- */
@@ -148,9 +153,46 @@ static weir_status choose_maps(probe_session *session, weir_probe_options *out, 
                : status;
 }
 
+/* An encoder reads both ways: what shapes a stream would be ignored. */
+static weir_status check_encoder(const probe_session *session, weir_error *error) {
+    const probe_arguments *arguments = session->arguments;
+    cli_cursor cursor = {0};
+    while (option_next(stream_groups, &cursor)) {
+        if (option_given(&cursor, arguments) > 0 && strcmp(cursor.option->name, "--threads") != 0) {
+            return weir_error_set(error, WEIR_USAGE,
+                                  "%s does not apply to an encoder, which reads each sample whole: "
+                                  "leave it out",
+                                  cursor.option->name);
+        }
+    }
+    if (arguments->columns.count == WEIR_PROBE_POSITION) {
+        return weir_error_set(error, WEIR_USAGE,
+                              "--columns position does not apply to an encoder, which has no "
+                              "cache: leave it out");
+    }
+    return WEIR_OK;
+}
+
+static weir_status make_encoder_probe(probe_session *session, weir_error *error) {
+    weir_stream_options stream = weir_stream_options_default();
+    weir_probe_options wanted;
+    stream.threads = (int32_t)session->arguments->engine.threads.count;
+    weir_status status = check_encoder(session, error);
+    if (status == WEIR_OK) {
+        status = choose_maps(session, &wanted, error);
+    }
+    session->plan = (weir_plan){.policy = WEIR_DENSE, .window = session->length};
+    return status == WEIR_OK
+               ? weir_probe_create(session->model, &stream, &wanted, &session->probe, error)
+               : status;
+}
+
 static weir_status make_probe(probe_session *session, weir_error *error) {
     weir_stream_options stream;
     weir_probe_options wanted;
+    if (weir_model_get_info(session->model)->encoder) {
+        return make_encoder_probe(session, error);
+    }
     weir_status status = shape_stream(session, &stream, error);
     if (status == WEIR_OK) {
         status = choose_maps(session, &wanted, error);
@@ -202,7 +244,7 @@ static weir_status add_samples(probe_session *session, weir_error *error) {
     interrupt_catch(false);
     interrupt_watch(weir_probe_get_stream(session->probe));
     weir_status status = WEIR_OK;
-    for (int64_t i = 0; i < session->samples && status == WEIR_OK; i++) {
+    for (int64_t i = 0; i < session->samples && status == WEIR_OK && !interrupted(); i++) {
         progress_show(&progress, i, session->samples, "samples");
         status = weir_probe_add(session->probe, session->tokens.items + i * session->length,
                                 session->length, error);
@@ -280,7 +322,8 @@ const cli_command probe_command = {
         "What\n"
         "there is no query for is null. Where the softmax has a sink of its own (zero, or a logit\n"
         "for each head), sink_term is the attention that it takes and sink_term_rate the share of\n"
-        "heads where that exceeds epsilon, and in the CSV it is key -1; elsewhere they are null.",
+        "heads where that exceeds epsilon, and in the CSV it is key -1; elsewhere they are null.\n"
+        "Of an encoder last_token is the attention on the last token of a sample.",
     .groups = groups,
     .arguments_size = sizeof(probe_arguments),
     .run = run,

@@ -75,7 +75,9 @@ static void write_title(const probe_session *session, char *out, size_t capacity
     const weir_model_info *info = weir_model_get_info(session->model);
     const weir_plan *plan = &session->plan;
     char policy[64] = "dense", samples[64] = "one sample";
-    if (plan->policy == WEIR_SINK) {
+    if (weir_model_get_info(session->model)->encoder) {
+        snprintf(policy, sizeof policy, "encoder");
+    } else if (plan->policy == WEIR_SINK) {
         snprintf(policy, sizeof policy, "sink %lld + %lld", (long long)plan->sinks,
                  (long long)plan->window);
     } else if (plan->policy != WEIR_DENSE) {
@@ -96,6 +98,7 @@ static weir_status save(const probe_session *session, const drawn *layers, const
                         const float *values, weir_error *error) {
     const probe_arguments *arguments = session->arguments;
     bool scores = arguments->scores.given > 0;
+    bool encoder = weir_model_get_info(session->model)->encoder;
     char title[256];
     write_title(session, title, sizeof title);
     weir_plot_maps figure = {
@@ -110,8 +113,9 @@ static weir_status save(const probe_session *session, const drawn *layers, const
         .row_names = layers->names,
         .column_names = heads->names,
         .x_label = arguments->columns.count == WEIR_PROBE_POSITION ? "key (position in the cache)"
+                   : encoder                                       ? "key (token)"
                                                                    : "key (stream index)",
-        .y_label = "query (stream index)",
+        .y_label = encoder ? "query (token)" : "query (stream index)",
         .colour = {.label = scores ? "attention score (logit)" : "attention probability"},
     };
     if (!scores) {

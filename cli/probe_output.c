@@ -43,6 +43,14 @@ weir_status probe_write_csv(probe_session *session, weir_error *error) {
     return status;
 }
 
+static bool is_encoder(const probe_session *session) {
+    return weir_model_get_info(session->model)->encoder;
+}
+
+static const char *policy_of(const probe_session *session) {
+    return is_encoder(session) ? "encoder" : policy_name(session->plan.policy);
+}
+
 /* ---- JSON ------------------------------------------------------------------------------------ */
 
 static json_t *json_numbers(const double *numbers, int64_t count) {
@@ -71,6 +79,8 @@ static json_t *add_firsts(json_t *object, const probe_session *session, int32_t 
     }
     json_object_set_new(object, "sink_term",
                         json_number(weir_probe_sink_term(session->probe, layer, head)));
+    json_object_set_new(object, "last_token",
+                        json_number(weir_probe_last(session->probe, layer, head)));
     return object;
 }
 
@@ -119,7 +129,7 @@ weir_status probe_print_json(const probe_session *session, const char *model, we
     weir_probe_even(session->probe, -1, even);
     json_t *object = json_pack(
         "{s:o,s:o,s:s,s:I,s:I,s:I,s:I,s:s,s:s,s:f,s:I,s:o,s:o}", "model", json_word(model), "text",
-        json_word(arguments->text.text), "policy", policy_name(session->plan.policy), "sinks",
+        json_word(arguments->text.text), "policy", policy_of(session), "sinks",
         (json_int_t)session->plan.sinks, "window", (json_int_t)session->plan.window, "samples",
         (json_int_t)session->shape.samples, "length", (json_int_t)session->length, "kind",
         arguments->scores.given ? "score" : "probability", "columns",
@@ -184,6 +194,9 @@ static void print_layer(const probe_session *session, int32_t layer) {
     if (session->shape.sink_term) {
         printf("%7.3f", weir_probe_sink_term(session->probe, layer, -1));
     }
+    if (is_encoder(session)) {
+        printf("%7.3f", weir_probe_last(session->probe, layer, -1));
+    }
     if (layer >= 0) {
         weir_probe_norms begin, others = other_norms(session, layer);
         weir_probe_get_norms(session->probe, layer, 0, &begin);
@@ -200,21 +213,25 @@ static void print_heading(const probe_session *session) {
     char samples[WORD_MAX], length[WORD_MAX];
     printf("%s: %s sample%s of %s tokens; %s", arguments->text.text,
            word_count(session->shape.samples, samples), session->shape.samples == 1 ? "" : "s",
-           word_count(session->length, length), policy_name(session->plan.policy));
+           word_count(session->length, length), policy_of(session));
     if (session->plan.policy == WEIR_SINK) {
         printf(", %lld sink%s and a window of %lld", (long long)session->plan.sinks,
                session->plan.sinks == 1 ? "" : "s", (long long)session->plan.window);
     } else if (session->plan.policy != WEIR_DENSE) {
         printf(", window %lld", (long long)session->plan.window);
     }
-    const bool term = session->shape.sink_term;
+    const bool term = session->shape.sink_term, last = is_encoder(session);
     printf("\n\n%5s%10s  %-56s%s %-17s  %s\n", "", "heads on", "mean attention on token",
-           term ? "       " : "", "norm of values", "of hidden states");
+           term || last ? "       " : "", "norm of values", "of hidden states");
     printf("%5s  0 > %.2f ", "layer", session->epsilon);
     for (int i = 0; i < WEIR_PROBE_FIRST; i++) {
         printf("%7d", i);
     }
-    printf("%s %8s %8s  %8s %8s\n", term ? "   term" : "", "0", "others", "0", "others");
+    printf("%s %8s %8s  %8s %8s\n",
+           term   ? "   term"
+           : last ? "   last"
+                  : "",
+           "0", "others", "0", "others");
 }
 
 weir_status probe_print_table(const probe_session *session, weir_error *error) {

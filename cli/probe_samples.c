@@ -70,6 +70,12 @@ static int32_t bos_of(const weir_model *model) {
     return info->adds_bos ? info->bos : -1;
 }
 
+/* What an encoder has behind every text; a stream's sample is text that goes on. */
+static int32_t end_of(const weir_model *model) {
+    const weir_model_info *info = weir_model_get_info(model);
+    return info->encoder && info->adds_eos ? info->eos : -1;
+}
+
 static weir_status no_memory(weir_error *error) {
     return weir_error_set(error, WEIR_MEMORY, "no memory for the samples");
 }
@@ -79,8 +85,8 @@ static weir_status no_memory(weir_error *error) {
 static weir_status take_sentences(probe_session *session, const byte_buffer *text, size_t *at,
                                   weir_error *error) {
     token_list *tokens = &session->tokens;
-    int64_t begin = tokens->count, full = begin + session->length;
-    int32_t bos = bos_of(session->model);
+    int32_t bos = bos_of(session->model), end_token = end_of(session->model);
+    int64_t begin = tokens->count, full = begin + session->length - (end_token >= 0);
     size_t end = *at, least = *at + 1;
     weir_status status = WEIR_OK;
     while (status == WEIR_OK && tokens->count < full && end < text->size) {
@@ -98,8 +104,11 @@ static weir_status take_sentences(probe_session *session, const byte_buffer *tex
         }
     }
     *at = end;
+    tokens->most = 0;
     if (tokens->count < full) {
         tokens->count = begin;
+    } else if (end_token >= 0 && !tokens_add(tokens, end_token)) {
+        return no_memory(error);
     }
     return status;
 }
@@ -118,7 +127,15 @@ static weir_status cut_sentences(probe_session *session, const byte_buffer *text
 
 static weir_status cut_tokens(probe_session *session, const byte_buffer *text, weir_error *error) {
     int32_t bos = bos_of(session->model);
-    int64_t own = session->length - (bos >= 0); /* tokens of the text in a sample: --length >= 2 */
+    int32_t end_token = end_of(session->model);
+    int64_t own = session->length - (bos >= 0) - (end_token >= 0); /* of the text */
+    if (own < 1) {
+        return weir_error_set(
+            error, WEIR_USAGE,
+            "--length %lld has no room for text beside what the model puts around "
+            "it: give more",
+            (long long)session->length);
+    }
     token_list all = {.most = own * session->wanted};
     weir_status status = input_tokenize(session->model, text, false, &all, error);
     int64_t samples = all.count / own;
@@ -128,6 +145,7 @@ static weir_status cut_tokens(probe_session *session, const byte_buffer *text, w
         for (int64_t k = 0; room && k < own; k++) {
             room = tokens_add(&session->tokens, all.items[i * own + k]);
         }
+        room = room && (end_token < 0 || tokens_add(&session->tokens, end_token));
     }
     tokens_free(&all);
     session->samples = samples;

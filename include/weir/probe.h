@@ -11,11 +11,12 @@
  *     weir_probe_sink_rate(probe, 0, 0.3, rate);
  *     weir_probe_destroy(probe);
  *
- * A sample is a few tokens fed to an empty stream. Query t and key j are stream indices. The score
- * s(t, j) is scale * q . k as the stream computed it; the probability is its softmax over the keys
- * that token t may attend, in double; where the softmax has a sink of its own (STREAMING's sink
- * variants) over that too. Every figure is a mean over the samples in which there is one: what a
- * policy hides from a query (evicted, masked, after it) is no zero but nothing.
+ * A sample is a few tokens fed to an empty stream; an encoder, which has none, reads it whole, each
+ * token all of it, and of the stream's options only the threads count. Query t and key j are stream
+ * indices. The score s(t, j) is scale * q . k as the stream computed it; the probability is its
+ * softmax over the keys that token t may attend, in double; where the softmax has a sink of its own
+ * (STREAMING's sink variants) over that too. Every figure is a mean over the samples in which there
+ * is one: what a policy hides from a query (evicted, masked, after it) is no zero but nothing.
  *
  * Sources: Xiao et al., Efficient Streaming Language Models with Attention Sinks (ICLR 2024),
  * figure 2; Gu et al., When Attention Sink Emerges in Language Models (ICLR 2025), for the sink
@@ -68,7 +69,7 @@ WEIR_API void weir_probe_destroy(weir_probe *probe); /* NULL is allowed */
 WEIR_API weir_status weir_probe_add(weir_probe *probe, const int32_t *tokens, int64_t count,
                                     weir_error *error);
 
-/* For weir_stream_cancel and weir_stream_get_state; not to be fed. */
+/* For weir_stream_cancel and weir_stream_get_state; not to be fed. NULL with an encoder. */
 WEIR_API weir_stream *weir_probe_get_stream(weir_probe *probe);
 
 typedef struct weir_probe_shape {
@@ -108,6 +109,10 @@ WEIR_API void weir_probe_sink_rate(const weir_probe *probe, int32_t layer, doubl
  * model has no such term, or no query was seen. */
 WEIR_API double weir_probe_sink_term(const weir_probe *probe, int32_t layer, int32_t head);
 WEIR_API double weir_probe_sink_term_rate(const weir_probe *probe, int32_t layer, double epsilon);
+
+/* Encoders: the mean attention on a sample's last token ([SEP]), over all queries; layer -1: the
+ * mean over the layers; head -1: over the heads. NaN: the model is none, or no query was seen. */
+WEIR_API double weir_probe_last(const weir_probe *probe, int32_t layer, int32_t head);
 
 typedef struct weir_probe_norms {
     double value;   /* Euclidean norm of one head's value, the mean over the KV heads */

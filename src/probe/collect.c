@@ -129,6 +129,7 @@ void wr_probe_take_scores(void *context, const weir_scores *seen) {
         if (seen->index >= probe->options.from) {
             add_first(probe, seen, head, scores);
             probe->terms[seen->layer * probe->heads + head] += term;
+            probe->lasts[seen->layer * probe->heads + head] += probe->probabilities[seen->keys - 1];
         }
         if (kept && probe->head_place[head] >= 0) {
             add_map(probe, seen, head, scores, term);

@@ -40,6 +40,7 @@ static size_t lay_out(weir_probe *probe, char *block) {
                         sizeof *probe->first);
     probe->first_seen =
         take(block, &at, (int64_t)probe->layers * WEIR_PROBE_FIRST, sizeof *probe->first_seen);
+    probe->lasts = take(block, &at, (int64_t)probe->layers * probe->heads, sizeof *probe->lasts);
     probe->terms = take(block, &at, (int64_t)probe->layers * probe->heads, sizeof *probe->terms);
     probe->term_seen = take(block, &at, probe->layers, sizeof *probe->term_seen);
     probe->tokens = take(block, &at, probe->layers * probe->rows, sizeof *probe->tokens);
@@ -139,14 +140,42 @@ static void describe(weir_probe *probe, const weir_model *model, const weir_plan
 
 /* --- Creating --------------------------------------------------------------------------------- */
 
+/* An encoder reads samples whole, one by one. */
+static weir_status start_embedder(weir_probe *probe, const weir_model *model,
+                                  const weir_stream_options *stream, weir_error *error) {
+    weir_embed_options embed = weir_embed_options_default();
+    embed.tokens = probe->rows;
+    embed.threads = stream->threads;
+    embed.allocator = &probe->allocator;
+    weir_status status = weir_embedder_create(model, &embed, &probe->embedder, error);
+    if (status != WEIR_OK) {
+        return status;
+    }
+    weir_embedder_observe(probe->embedder, wr_probe_take_rows, probe);
+    return weir_embedder_observe_scores(probe->embedder, wr_probe_take_scores, probe, error);
+}
+
 static weir_status start_stream(weir_probe *probe, const weir_model *model,
                                 const weir_stream_options *stream, weir_error *error) {
+    if (weir_model_get_info(model)->encoder) {
+        return start_embedder(probe, model, stream, error);
+    }
     weir_status status = weir_stream_create(model, stream, &probe->stream, error);
     if (status != WEIR_OK) {
         return status;
     }
     weir_stream_observe(probe->stream, wr_probe_take_rows, probe);
     return weir_stream_observe_scores(probe->stream, wr_probe_take_scores, probe, error);
+}
+
+/* An encoder's token sees its whole sample. */
+static weir_status plan_of(const weir_model *model, const weir_stream_options *stream,
+                           const weir_probe_options *options, weir_plan *out, weir_error *error) {
+    if (!weir_model_get_info(model)->encoder) {
+        return weir_stream_plan(model, stream, out, error);
+    }
+    *out = (weir_plan){.policy = WEIR_DENSE, .window = options->length, .slots = options->length};
+    return WEIR_OK;
 }
 
 weir_status weir_probe_create(const weir_model *model, const weir_stream_options *stream,
@@ -157,7 +186,7 @@ weir_status weir_probe_create(const weir_model *model, const weir_stream_options
     weir_probe plain = {.options = *options,
                         .allocator = options->allocator != NULL ? *options->allocator : system};
     *out = NULL;
-    weir_status status = weir_stream_plan(model, stream, &plan, error);
+    weir_status status = plan_of(model, stream, options, &plan, error);
     if (status == WEIR_OK) {
         describe(&plain, model, &plan);
         status = check(&plain, error);
@@ -190,6 +219,7 @@ void weir_probe_destroy(weir_probe *probe) {
     }
     weir_allocator allocator = probe->allocator;
     weir_stream_destroy(probe->stream);
+    weir_embedder_destroy(probe->embedder);
     allocator.release(allocator.context, probe, probe->bytes);
 }
 
@@ -197,13 +227,8 @@ weir_stream *weir_probe_get_stream(weir_probe *probe) { return probe->stream; }
 
 /* --- Adding ----------------------------------------------------------------------------------- */
 
-weir_status weir_probe_add(weir_probe *probe, const int32_t *tokens, int64_t count,
-                           weir_error *error) {
-    if (count < 1 || count > probe->rows) {
-        return weir_error_set(error, WEIR_USAGE, "a sample of %lld tokens, where 1 to %lld fit",
-                              (long long)count, (long long)probe->rows);
-    }
-    probe->broken = false;
+static weir_status feed_sample(weir_probe *probe, const int32_t *tokens, int64_t count,
+                               weir_error *error) {
     weir_status status = weir_stream_rewind(probe->stream, 0, error);
     if (status == WEIR_OK) {
         status = weir_stream_feed_tokens(probe->stream, tokens, count, error);
@@ -212,6 +237,19 @@ weir_status weir_probe_add(weir_probe *probe, const int32_t *tokens, int64_t cou
         const float *logits;
         status = weir_stream_logits(probe->stream, &logits, error);
     }
+    return status;
+}
+
+weir_status weir_probe_add(weir_probe *probe, const int32_t *tokens, int64_t count,
+                           weir_error *error) {
+    if (count < 1 || count > probe->rows) {
+        return weir_error_set(error, WEIR_USAGE, "a sample of %lld tokens, where 1 to %lld fit",
+                              (long long)count, (long long)probe->rows);
+    }
+    probe->broken = false;
+    weir_status status = probe->embedder != NULL
+                             ? weir_embed_tokens(probe->embedder, tokens, count, NULL, NULL, error)
+                             : feed_sample(probe, tokens, count, error);
     if (status == WEIR_OK && probe->broken) {
         status = weir_error_set(error, WEIR_NAN,
                                 "the attention scores of sample %lld are not all numbers: the "

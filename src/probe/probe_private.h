@@ -8,6 +8,7 @@
  *   first_seen  [layer][8]                             how many
  *   terms       [layer][head]                          sums of p on the softmax's own sink
  *   term_seen   [layer]                                how many
+ *   lasts       [layer][head]                          of encoders: sums of p on the last token
  *   tokens      [layer][row]                           sums of norms
  *
  * A mean is its sum divided by its own count, so means are right at every moment.
@@ -15,6 +16,7 @@
 #ifndef WR_PROBE_PRIVATE_H
 #define WR_PROBE_PRIVATE_H
 
+#include "weir/embed.h"
 #include "weir/probe.h"
 
 typedef struct wr_first_sum {
@@ -34,8 +36,9 @@ typedef struct wr_token_sum {
 struct weir_probe {
     weir_probe_options options; /* lists and allocator resolved: see the places */
     weir_allocator allocator;
-    size_t bytes; /* of the block, this struct included */
-    weir_stream *stream;
+    size_t bytes;            /* of the block, this struct included */
+    weir_stream *stream;     /* NULL: the model is an encoder, and this is there: */
+    weir_embedder *embedder; /* or NULL */
     bool recompute;
     bool broken; /* a score was not a number */
 
@@ -54,8 +57,8 @@ struct weir_probe {
     int32_t *map_seen;
     wr_first_sum *first;
     wr_first_seen *first_seen;
-    double *terms;
-    int64_t *term_seen;
+    double *terms, *lasts;
+    int64_t *term_seen; /* queries: of both */
     wr_token_sum *tokens;
     double *probabilities; /* [S + W] of the head at hand */
 };

@@ -129,6 +129,23 @@ double weir_probe_sink_term_rate(const weir_probe *probe, int32_t layer, double 
     return (double)above / ((double)(layers.end - layers.begin) * probe->heads);
 }
 
+/* --- The last token --------------------------------------------------------------------------- */
+
+double weir_probe_last(const weir_probe *probe, int32_t layer, int32_t head) {
+    range layers = range_of(layer, probe->layers);
+    range heads = range_of(head, probe->heads);
+    double sum = 0;
+    if (probe->embedder == NULL) {
+        return (double)NAN;
+    }
+    for (int32_t l = layers.begin; l < layers.end; l++) {
+        for (int32_t h = heads.begin; h < heads.end; h++) {
+            sum += ratio(probe->lasts[l * probe->heads + h], (double)probe->term_seen[l]);
+        }
+    }
+    return sum / ((double)(layers.end - layers.begin) * (heads.end - heads.begin));
+}
+
 /* --- Norms ------------------------------------------------------------------------------------ */
 
 void weir_probe_get_norms(const weir_probe *probe, int32_t layer, int64_t row,

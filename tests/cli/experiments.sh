@@ -35,6 +35,8 @@ done
 # All of them, with a random model in the place of the one that does not ship.
 mkdir -p "$dir/data/models" "$dir/data/text/test"
 "$weir" make-random --out "$dir/data/models/stories260K.gguf" --vocabulary 512 --context 512
+"$weir" make-random --out "$dir/data/models/all-minilm-l6-v2.gguf" --family bert --layers 6 \
+  --width 96 --heads 12 --kv-heads 12 --vocabulary 512 --context 128
 cp models/prose.txt "$dir/data/text/test/novels.txt"
 cp models/prose.txt "$dir/data/text/test/children.txt"
 WEIR=$weir WEIR_DATA=$dir/data scripts/experiments --quick --out "$dir/pages" >"$dir/out"

@@ -172,4 +172,18 @@ if [ -e "$root/models/weir-small.gguf" ]; then
   ok 'and its values small' awk "BEGIN { exit !($(json "$dir/small" \
     layers.3.value_norm.0) < $(json "$dir/small" layers.3.value_norm.40) / 2) }"
 fi
+# An encoder reads samples whole, between what stands around its texts.
+"$weir" make-random --out "$dir/bert.gguf" --family bert --vocabulary 512 --seed 3 --context 64
+"$weir" probe "$dir/bert.gguf" --text "$dir/text" --length 12 --samples 3 --json >"$dir/out"
+equal 'no policy' "$(json "$dir/out" policy)" encoder
+ok 'the last token' test "$(json "$dir/out" last_token)" != null
+ok 'by layer' test "$(json "$dir/out" layers.1.last_token)" != null
+"$weir" probe "$dir/bert.gguf" --text "$dir/text" --length 12 --cut token --csv "$dir/maps.csv" \
+  --plot "$dir/maps.svg" >"$dir/out"
+ok 'a column for it' grep -q '  7   last ' "$dir/out"
+ok 'a query sees what follows it' grep -q '^0,0,0,11,' "$dir/maps.csv"
+ok 'drawn' grep -q 'key (token)' "$dir/maps.svg"
+refuses '--window does not apply to an encoder' probe "$dir/bert.gguf" --text "$dir/text" --window 8
+refuses '--columns position does not apply' probe "$dir/bert.gguf" --text "$dir/text" \
+  --columns position --csv "$dir/maps.csv"
 done_with

@@ -606,6 +606,52 @@ static int close_model(void **state) {
     return 0;
 }
 
+/* An encoder's query sees its whole sample, and the last token's column is weir_probe_last. */
+static void test_encoder(void **state) {
+    (void)state;
+    random_model made;
+    weir_error error;
+    weir_random_model shape = random_tiny();
+    shape.family = "bert";
+    shape.kv_heads = shape.heads;
+    random_model_open(&made, &shape, NULL);
+    weir_stream_options stream = weir_stream_options_default();
+    weir_probe_options options = {.length = 12, .maps = true};
+    weir_probe *probe;
+    int32_t tokens[12];
+    must(weir_probe_create(made.model, &stream, &options, &probe, &error), &error);
+    for (int sample = 0; sample < 3; sample++) {
+        random_tokens(tokens, 12 * sample, 12);
+        must(weir_probe_add(probe, tokens, 12, &error), &error);
+    }
+    double all = 0;
+    for (int32_t layer = 0; layer < LAYERS; layer++)
+        for (int32_t head = 0; head < shape.heads; head++) {
+            double last = 0;
+            for (int64_t row = 0; row < 12; row++) {
+                double sum = 0;
+                for (int64_t key = 0; key < 12; key++)
+                    sum += weir_probe_cell(probe, layer, head, row, key);
+                assert_true(fabs(sum - 1) < 1e-9);
+                last += weir_probe_cell(probe, layer, head, row, 11) / 12;
+            }
+            assert_true(fabs(last - weir_probe_last(probe, layer, head)) < 1e-9);
+            all += last / (LAYERS * (double)shape.heads);
+        }
+    assert_true(fabs(all - weir_probe_last(probe, -1, -1)) < 1e-9);
+    weir_probe_norms norms;
+    weir_probe_get_norms(probe, 1, 11, &norms);
+    assert_true(norms.value > 0 && norms.hidden > 0);
+    weir_probe_destroy(probe);
+    random_model_close(&made);
+    /* A stream's last token is seen by itself alone. */
+    stream = stream_options(WEIR_DENSE, 0, 12);
+    probe = probe_make(&stream, &options);
+    add(probe, 0, 12);
+    assert_true(isnan(weir_probe_last(probe, -1, -1)));
+    weir_probe_destroy(probe);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_probabilities_times_values),
@@ -620,6 +666,7 @@ int main(void) {
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_not_a_number),
         cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_encoder),
     };
     return cmocka_run_group_tests(tests, open_model, close_model);
 }

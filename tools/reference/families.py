@@ -304,6 +304,8 @@ def case(policy, sinks, window, rows):
 def figures(name, model):
     dense = logits(model, TOKENS)
     cases = [case("dense", 0, len(TOKENS), dense)]
+    if name == "bert":
+        cases[0]["encoder"] = True  # the last hidden states
     if name in STREAMED:
         again = stream(model, name, TOKENS, 0, 10 ** 6)
         off = ((again - dense).norm() / dense.norm()).item()
@@ -375,7 +377,7 @@ def compare(weir, folder, names, peer=None):
                     raise RuntimeError(done.stderr.strip())
                 said = []
                 for at in data["models"][name]["cases"]:
-                    if peer and at["policy"] != "dense":
+                    if "encoder" in at or peer and at["policy"] != "dense":
                         continue
                     rows = peer_rows(theirs, model, scratch) if peer else weir_rows(weir, model, at, scratch)
                     off = distance(rows, np.array(at["rows"]))

@@ -14,11 +14,11 @@
 
 /* In the order of the help. To add one: see common/command.h. */
 static const cli_command *const commands[] = {
-    &run_command,         &chat_command,    &eval_command,     &streameval_command,
-    &cloze_command,       &probe_command,   &bench_command,    &train_command,
-    &plot_command,        &convert_command, &quantize_command, &embed_command,
-    &tokenize_command,    &info_command,    &plan_command,     &logits_command,
-    &make_random_command,
+    &run_command,        &chat_command,        &serve_command,   &eval_command,
+    &streameval_command, &cloze_command,       &probe_command,   &bench_command,
+    &train_command,      &plot_command,        &convert_command, &quantize_command,
+    &embed_command,      &tokenize_command,    &info_command,    &plan_command,
+    &logits_command,     &make_random_command,
 };
 enum { COMMANDS = sizeof commands / sizeof commands[0] };
 

@@ -1,8 +1,8 @@
 # Includes go down only. Reads C files, prints one line for each include that does not.
 #
 # A file of an engine layer includes that layer and those before it. A laboratory folder includes
-# itself and public headers (train and convert also the engine's lower layers), programs (cli/) their own files
-# and public headers. The public header
+# itself and public headers (train and convert also the engine's lower layers), programs (cli/, server/) their
+# own files and public headers, cli also the server's. The public header
 # weir/X.h belongs to the layer that it names or that is given below, else to base.
 
 BEGIN {
@@ -13,11 +13,13 @@ BEGIN {
     train_uses["base"] = train_uses["tensor"] = train_uses["file"] = 1
     train_uses["text"] = train_uses["position"] = 1
     convert_uses["base"] = convert_uses["tensor"] = convert_uses["file"] = 1
-    layer["cli"] = layer["server"] = engine + 2
+    layer["server"] = engine + 2
+    layer["cli"] = engine + 3
 
     public_home["sampling"] = "sample"
     public_home["make_random"] = "model"
     public_home["observe"] = "model"
+    public_home["detokenize"] = "model"
     public_home["chat"] = "model"
     public_home["streameval"] = "eval"
     public_home["cloze"] = "eval"
@@ -57,6 +59,8 @@ FNR == 1 {
         if (own <= engine + 1) print where ", without its folder"
     } else if (step[1] == "weir") {
         if (public_layer(target) > own) print where ", a header of a higher layer"
+    } else if (folder == "cli" && step[1] == "server") {
+        next
     } else if (public || (own > engine + 1 && step[1] in layer)) {
         print where ", which is not a public header"
     } else if (own > engine + 1) {

@@ -35,6 +35,7 @@ struct cli_command {
 
 extern const cli_command run_command;
 extern const cli_command chat_command;
+extern const cli_command serve_command;
 extern const cli_command eval_command;
 extern const cli_command streameval_command;
 extern const cli_command cloze_command;

@@ -23,6 +23,7 @@
 #ifndef WEIR_BATCH_H
 #define WEIR_BATCH_H
 
+#include "weir/chat.h"
 #include "weir/stream.h"
 
 #ifdef __cplusplus
@@ -80,6 +81,24 @@ WEIR_API void weir_batch_destroy(weir_batch *batch);
 WEIR_API weir_status weir_batch_generate(weir_stream *stream, const weir_generate *options,
                                          weir_text_fn fn, void *context, weir_error *error);
 
+/*
+ * Text for steps. The tokens that weir_stream_feed_text would feed now are handed over instead, in
+ * order and with BOS where it belongs; the caller feeds all of them, in as many turns as it likes,
+ * before anything else is done with the stream. What later bytes could change stays held, across
+ * such turns when they say so (weir_turn.holds), until more text comes or `flush` hands it over
+ * too. When `fn` fails, the rest of this text is lost.
+ */
+WEIR_API weir_status weir_batch_tokenize(weir_stream *stream, const char *text, size_t size,
+                                         bool flush, weir_token_fn fn, void *context,
+                                         weir_error *error);
+
+/* The same for messages, as weir_stream_feed_chat would feed them; text that is held goes into the
+ * stream first. Where `border` is said, weir_stream_border is the caller's, when all tokens before
+ * it have been fed. An end token of another format is taken back at once. */
+WEIR_API weir_status weir_batch_tokenize_chat(weir_stream *stream, const weir_message *messages,
+                                              int64_t count, weir_chat_token_fn fn, void *context,
+                                              weir_error *error);
+
 /* --- Steps ------------------------------------------------------------------------------------ */
 
 /* What one stream does in a step. */
@@ -87,6 +106,7 @@ typedef struct weir_turn {
     weir_stream *stream;
     const int32_t *tokens; /* [count] to feed; borrowed during the step */
     int64_t count;         /* 0: draw one token and feed it */
+    bool holds; /* the tokens come before text that the stream holds back, which stays held */
     weir_logits_fn logits; /* NULL, or receives the logits after every token of this turn */
     void *logits_context;
 
@@ -107,7 +127,7 @@ typedef struct weir_turn {
  * else concerns one turn, whose `error` says it, and the others go on: a cancelled stream
  * (WEIR_CANCELLED; nothing of the turn was fed), a token outside the vocabulary, a dense stream
  * that is full, logits that are not numbers (WEIR_NAN), a draw from an empty stream, the recompute
- * policy (WEIR_UNSUPPORTED). Held text is fed before the turn, by itself.
+ * policy (WEIR_UNSUPPORTED). Held text is fed before a turn that does not hold it, by itself.
  */
 WEIR_API weir_status weir_batch_step(weir_batch *batch, weir_turn *turns, int32_t count,
                                      weir_error *error);

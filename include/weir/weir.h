@@ -9,6 +9,7 @@
 
 #include "weir/batch.h"
 #include "weir/chat.h"
+#include "weir/detokenize.h"
 #include "weir/embed.h"
 #include "weir/make_random.h"
 #include "weir/memory.h"

@@ -251,7 +251,8 @@ static void begin(weir_turn *turn) {
         return;
     }
     if (wr_stream_cancelled(stream, error)) return;
-    if (weir_stream_flush(stream, error) != WEIR_OK) return;
+    bool held = turn->holds && turn->count > 0;
+    if (!held && weir_stream_flush(stream, error) != WEIR_OK) return;
     if (turn->count > 0)
         wr_stream_check_tokens(stream, turn->tokens, turn->count, error);
     else

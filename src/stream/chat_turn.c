@@ -7,6 +7,7 @@
  */
 #include "stream/stream_private.h"
 #include "text/chat.h"
+#include "weir/batch.h"
 #include "weir/chat.h"
 
 #define HEAD_TOKENS 64 /* more than any format has between two messages */
@@ -95,19 +96,30 @@ static weir_status take_back_end(weir_stream *stream, const head *h, weir_error 
 
 typedef struct turn {
     weir_stream *stream;
-    int64_t skip; /* tokens that the stream has already */
+    int64_t skip;          /* tokens that the stream has already */
+    weir_chat_token_fn fn; /* NULL: they are fed; else they are handed over */
+    void *context;
 } turn;
+
+static weir_status hand_over(const turn *t, const int32_t *tokens, int64_t count, bool border,
+                             weir_error *error) {
+    weir_status status = count > 0 || border ? t->fn(t->context, tokens, count, border) : WEIR_OK;
+    return status == WEIR_OK ? status
+                             : weir_error_set(error, status, "%s", weir_status_text(status));
+}
 
 static weir_status gather_turn(void *context, const int32_t *tokens, int64_t count,
                                weir_error *error) {
     turn *t = context;
     int64_t skip = t->skip < count ? t->skip : count;
     t->skip -= skip;
+    if (t->fn) return hand_over(t, tokens + skip, count - skip, false, error);
     return wr_stream_gather(t->stream, tokens + skip, count - skip, error);
 }
 
 static weir_status mark_border(void *context, weir_error *error) {
     turn *t = context;
+    if (t->fn) return hand_over(t, NULL, 0, true, error);
     weir_status status = wr_stream_end_text(t->stream, WEIR_OK, error);
     if (status == WEIR_OK) wr_cache_border(t->stream->past.cache);
     return status;
@@ -123,12 +135,11 @@ static weir_status feed_turn(weir_stream *stream, const weir_message *messages, 
         wr_chat_write(&stream->model->chat, messages, count, how, wr_chat_speak, &speaker, error);
     if (status == WEIR_OK)
         status = wr_tokenizer_flush(stream->past.tokenizer, gather_turn, t, error);
-    return wr_stream_end_text(stream, status, error);
+    return t->fn ? status : wr_stream_end_text(stream, status, error);
 }
 
-weir_status weir_stream_feed_chat(weir_stream *stream, const weir_message *messages, int64_t count,
-                                  weir_error *error) {
-    turn t = {.stream = stream};
+static weir_status write_turn(weir_stream *stream, const weir_message *messages, int64_t count,
+                              turn t, weir_error *error) {
     weir_status status = weir_chat_usable(stream->model, error);
     if (status == WEIR_OK) status = weir_stream_flush(stream, error);
     if (status == WEIR_OK && stream->past.index > 0) {
@@ -138,4 +149,16 @@ weir_status weir_stream_feed_chat(weir_stream *stream, const weir_message *messa
         if (status == WEIR_OK) t.skip = count_written(&stream->past, &h);
     }
     return status == WEIR_OK ? feed_turn(stream, messages, count, &t, error) : status;
+}
+
+weir_status weir_stream_feed_chat(weir_stream *stream, const weir_message *messages, int64_t count,
+                                  weir_error *error) {
+    return write_turn(stream, messages, count, (turn){.stream = stream}, error);
+}
+
+weir_status weir_batch_tokenize_chat(weir_stream *stream, const weir_message *messages,
+                                     int64_t count, weir_chat_token_fn fn, void *context,
+                                     weir_error *error) {
+    turn t = {.stream = stream, .fn = fn, .context = context};
+    return write_turn(stream, messages, count, t, error);
 }

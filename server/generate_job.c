@@ -1,0 +1,87 @@
+#include "generate_job.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "refusal.h"
+
+void generate_job_free(server_job *base) {
+    generate_job *job = (generate_job *)base;
+    answer_free(job->answer);
+    reply_release(job->job.reply);
+    conversation_free(&job->conversation);
+    free(job->text);
+    free(job->tokens);
+    free(job);
+}
+
+char *copy_bytes(const char *data, size_t size) {
+    char *copy = malloc(size + 1);
+    if (copy != NULL) {
+        memcpy(copy, data, size);
+        copy[size] = '\0';
+    }
+    return copy;
+}
+
+static weir_status find_session(server_worker *worker, const generate_job *job,
+                                server_session **out, weir_error *error) {
+    server_registry *registry = worker_registry(worker);
+    if (job->source == FROM_NEW) {
+        weir_stream_options options = worker_stream_options(worker), given = job->options;
+        given.batch = options.batch;
+        return registry_open(registry, &given, false, out, error);
+    }
+    *out = registry_find(registry, job->id);
+    if (*out == NULL) {
+        return weir_error_set(error, WEIR_USAGE, "there is no stream \"%s\"", job->id);
+    }
+    return job->source == FROM_FORK ? registry_fork(registry, *out, false, out, error) : WEIR_OK;
+}
+
+static weir_status begin_task(server_worker *worker, generate_job *job, server_session *session,
+                              weir_error *error) {
+    weir_status status = WEIR_OK;
+    if (job->token_count > 0) {
+        status = session_put_tokens(session, job->tokens, job->token_count, error);
+    }
+    server_task *task = status == WEIR_OK ? answer_task(worker, job->answer, session) : NULL;
+    if (task == NULL) {
+        worker_let_go(worker, session);
+        return status != WEIR_OK ? status
+                                 : weir_error_set(error, WEIR_MEMORY, "no memory for a request");
+    }
+    job->answer = NULL;
+    task->text = job->text;
+    task->text_size = job->text_size;
+    job->text = NULL;
+    task->conversation = job->conversation;
+    job->conversation = (server_conversation){.count = 0};
+    task->border = job->border;
+    worker_add(worker, task);
+    return WEIR_OK;
+}
+
+job_end generate_job_run(server_worker *worker, server_job *base, weir_error *error) {
+    generate_job *job = (generate_job *)base;
+    server_session *session = NULL;
+    if (!worker_has_room(worker)) {
+        weir_error_set(error, WEIR_MEMORY,
+                       "as many requests are under way as this server steps "
+                       "at once: try again in a moment");
+        return JOB_WAITS;
+    }
+    weir_status status = find_session(worker, job, &session, error);
+    if (status == WEIR_MEMORY) {
+        return JOB_WAITS;
+    }
+    if (status == WEIR_OK) {
+        status = begin_task(worker, job, session, error);
+    }
+    if (status != WEIR_OK && session == NULL && job->source != FROM_NEW) {
+        refuse(base->reply, 404, "stream_not_found", error->message);
+    } else if (status != WEIR_OK) {
+        refuse_error(base->reply, error);
+    }
+    return JOB_DONE;
+}

@@ -1,0 +1,28 @@
+/* All sessions, and the memory that they were promised: a stream is admitted when its plan, to the
+ * byte, fits beside those of the others. Only the worker's thread touches it. */
+#ifndef WEIR_SERVER_REGISTRY_H
+#define WEIR_SERVER_REGISTRY_H
+
+#include "session.h"
+
+typedef struct server_registry {
+    const weir_model *model;
+    server_metrics *metrics;
+    server_session *first;
+    int64_t count;
+    int64_t limit, planned; /* bytes */
+} server_registry;
+
+/* A new session; `named`: it gets an id and stays until it is deleted. WEIR_MEMORY: no room for it
+ * now. WEIR_LIMIT: there never will be. */
+weir_status registry_open(server_registry *registry, const weir_stream_options *options, bool named,
+                          server_session **out, weir_error *error);
+weir_status registry_fork(server_registry *registry, server_session *parent, bool named,
+                          server_session **out, weir_error *error);
+/* What a mark, or anything else beside a session, takes. */
+weir_status registry_reserve(server_registry *registry, int64_t bytes, weir_error *error);
+void registry_unreserve(server_registry *registry, int64_t bytes);
+void registry_close(server_registry *registry, server_session *session);
+server_session *registry_find(const server_registry *registry, const char *id); /* NULL: none */
+
+#endif

@@ -1,0 +1,135 @@
+#include "server.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "address.h"
+#include "handlers.h"
+#include "log.h"
+#include "refusal.h"
+
+server_settings server_settings_default(void) {
+    return (server_settings){
+        .listen = "127.0.0.1:8080",
+        .stream = weir_stream_options_default(),
+        .streams = 64,
+        .queue = 64,
+        .connections = 256,
+        .body = 4 << 20,
+        .most_tokens = 65536,
+        .timeout = 60,
+        .drain = 30,
+    };
+}
+
+/* ---- what handlers share --------------------------------------------------------------------- */
+
+json_t *handler_body(http_request *request) {
+    weir_error error;
+    json_t *object =
+        request->size == 0 ? json_object() : json_object_of(request->body, request->size, &error);
+    if (object == NULL) {
+        refuse_error(request->reply, &error);
+    }
+    return object;
+}
+
+void handler_begin_job(http_request *request, server_job *job,
+                       job_end (*run)(server_worker *worker, struct server_job *job,
+                                      weir_error *error),
+                       void (*free)(struct server_job *job)) {
+    struct server_state *server = request->server;
+    job->run = run;
+    job->free = free;
+    job->reply = reply_share(request->reply);
+    job->deadline = clock_now() + (double)server->settings.timeout;
+}
+
+void handler_no_memory(http_request *request) {
+    refuse(request->reply, 503, "MEMORY", "no memory for a request");
+}
+
+/* ---- life ------------------------------------------------------------------------------------ */
+
+/* The file's name without its folder and without .gguf. */
+static void name_model(struct server_state *server) {
+    const char *path = weir_model_get_info(server->model)->path;
+    const char *slash = strrchr(path, '/');
+    snprintf(server->model_name, sizeof server->model_name, "%s", slash != NULL ? slash + 1 : path);
+    char *end = strstr(server->model_name, ".gguf");
+    if (end != NULL && end[5] == '\0') {
+        *end = '\0';
+    }
+}
+
+static weir_status check_address(const server_settings *settings, weir_error *error) {
+    server_address at;
+    weir_status status = address_parse(settings->listen, &at, error);
+    if (status == WEIR_OK && !at.loopback && settings->api_key_file == NULL) {
+        return weir_error_set(error, WEIR_USAGE,
+                              "--listen %s can be reached by others: give --api-key-file FILE, or "
+                              "listen on 127.0.0.1",
+                              settings->listen);
+    }
+    if (status == WEIR_OK && (settings->tls_certificate == NULL) != (settings->tls_key == NULL)) {
+        return weir_error_set(error, WEIR_USAGE, "--tls-certificate and --tls-key belong together");
+    }
+    return status;
+}
+
+weir_status server_open(const weir_model *model, const server_settings *settings,
+                        server_state **out, weir_error *error) {
+    *out = NULL;
+    weir_status status = check_address(settings, error);
+    if (status != WEIR_OK) {
+        return status;
+    }
+    server_state *made = calloc(1, sizeof *made);
+    if (made == NULL) {
+        return weir_error_set(error, WEIR_MEMORY, "no memory for a server");
+    }
+    made->model = model;
+    made->settings = *settings;
+    made->opened = (int64_t)time(NULL);
+    name_model(made);
+    if (settings->quiet) {
+        log_silence();
+    }
+    status = auth_open(settings->api_key_file, &made->auth, error);
+    if (status == WEIR_OK) {
+        status = worker_create(model, settings, &made->metrics, &made->worker, error);
+    }
+    if (status == WEIR_OK) {
+        status = http_create(settings, server_routes, made->auth, &made->metrics, worker_wake,
+                             made->worker, made, &made->http, error);
+    }
+    if (status != WEIR_OK) {
+        server_close(made);
+        return status;
+    }
+    *out = made;
+    return WEIR_OK;
+}
+
+int server_port(const server_state *server) { return http_port(server->http); }
+
+weir_status server_reload(server_state *server, weir_error *error) {
+    return auth_reload(server->auth, error);
+}
+
+/* First no new connections, then the work, then the answers that are on their way. */
+void server_close(server_state *server) {
+    if (server == NULL) {
+        return;
+    }
+    if (server->http != NULL) {
+        http_quiesce(server->http);
+        worker_drain(server->worker, (double)server->settings.drain);
+    }
+    http_destroy(server->http);
+    worker_destroy(server->worker);
+    auth_close(server->auth);
+    free(server);
+}

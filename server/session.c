@@ -1,0 +1,410 @@
+#include "session.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define BORDER (-1)
+
+static const char *const policies[] = {"sink", "window", "dense", "recompute"};
+static const char *const cache_types[] = {"f16", "f32", "q8_0"};
+
+static weir_status no_memory(weir_error *error) {
+    return weir_error_set(error, WEIR_MEMORY, "no memory for another stream");
+}
+
+/* ---- life ------------------------------------------------------------------------------------ */
+
+/* Tokens of a turn beside those that are still seen: so they are told together. */
+#define TURN_TOKENS 256
+
+weir_status session_plan(const weir_model *model, const weir_stream_options *options,
+                         weir_plan *out, weir_error *error) {
+    weir_status status = weir_stream_plan(model, options, out, error);
+    if (status == WEIR_OK) {
+        out->reserved_bytes +=
+            (out->slots + TURN_TOKENS) * (int64_t)sizeof(int32_t) + (int64_t)sizeof(server_session);
+    }
+    return status;
+}
+
+static server_session *allocate(const weir_model *model, const char *id, int64_t slots) {
+    server_session *made = calloc(1, sizeof *made);
+    if (made == NULL) {
+        return NULL;
+    }
+    strncpy(made->id, id, sizeof made->id - 1);
+    made->model = model;
+    made->created = (int64_t)time(NULL);
+    made->remembered = slots + TURN_TOKENS;
+    made->text = malloc(weir_detokenize_room(model));
+    made->tokens = calloc((size_t)made->remembered, sizeof *made->tokens);
+    if (made->text == NULL || made->tokens == NULL) {
+        session_destroy(made);
+        return NULL;
+    }
+    return made;
+}
+
+weir_status session_create(const weir_model *model, const weir_stream_options *options,
+                           const char *id, server_metrics *metrics, server_session **out,
+                           weir_error *error) {
+    weir_plan plan;
+    *out = NULL;
+    weir_status status = session_plan(model, options, &plan, error);
+    if (status != WEIR_OK) {
+        return status;
+    }
+    server_session *made = allocate(model, id, plan.slots);
+    if (made == NULL) {
+        return no_memory(error);
+    }
+    made->options = *options;
+    made->plan = plan;
+    made->metrics = metrics;
+    status = weir_stream_create(model, options, &made->stream, error);
+    if (status != WEIR_OK) {
+        session_destroy(made);
+        return status;
+    }
+    made->sampling = weir_sampling_default();
+    made->oldest = plan.sinks;
+    *out = made;
+    return WEIR_OK;
+}
+
+weir_status session_fork(server_session *parent, const char *id, server_session **out,
+                         weir_error *error) {
+    *out = NULL;
+    server_session *made = allocate(parent->model, id, parent->plan.slots);
+    if (made == NULL) {
+        return no_memory(error);
+    }
+    made->options = parent->options;
+    made->plan = parent->plan;
+    made->metrics = parent->metrics;
+    made->sampling = parent->sampling;
+    made->index = parent->index;
+    made->made = parent->made;
+    made->oldest = parent->oldest;
+    made->evicted_text = parent->evicted_text;
+    made->held = parent->held;
+    memcpy(made->tokens, parent->tokens, (size_t)parent->remembered * sizeof *made->tokens);
+    weir_status status = weir_stream_fork(parent->stream, &made->stream, error);
+    int64_t waiting = session_waiting(parent);
+    if (status == WEIR_OK && parent->system != NULL) {
+        made->system = strdup(parent->system);
+        status = made->system != NULL ? WEIR_OK : no_memory(error);
+    }
+    if (status == WEIR_OK && waiting > 0) {
+        status = session_put_tokens(made, parent->pending + parent->pending_at, waiting, error);
+    }
+    if (status != WEIR_OK) {
+        session_destroy(made);
+        return status;
+    }
+    atomic_fetch_add(&parent->metrics->forks, 1);
+    *out = made;
+    return WEIR_OK;
+}
+
+void session_destroy(server_session *session) {
+    if (session == NULL) {
+        return;
+    }
+    session_end_listeners(session);
+    for (int i = 0; i < SESSION_MARKS; i++) {
+        weir_mark_destroy(session->marks[i].mark);
+    }
+    weir_stream_destroy(session->stream);
+    free(session->system);
+    free(session->pending);
+    free(session->tokens);
+    free(session->text);
+    free(session);
+}
+
+/* ---- what goes in ---------------------------------------------------------------------------- */
+
+weir_status session_put_tokens(server_session *session, const int32_t *tokens, int64_t count,
+                               weir_error *error) {
+    if (session->pending_at == session->pending_end) {
+        session->pending_at = session->pending_end = 0;
+    }
+    int64_t wanted = session->pending_end + count;
+    if (wanted > session->pending_capacity) {
+        int64_t capacity = 2 * wanted + 64;
+        int32_t *room = realloc(session->pending, (size_t)capacity * sizeof *room);
+        if (room == NULL) {
+            return weir_error_set(error, WEIR_MEMORY, "no memory for tokens");
+        }
+        session->pending = room;
+        session->pending_capacity = capacity;
+    }
+    if (count > 0) {
+        memcpy(session->pending + session->pending_end, tokens, (size_t)count * sizeof *tokens);
+    }
+    session->pending_end += count;
+    return WEIR_OK;
+}
+
+static weir_status put(void *context, const int32_t *tokens, int64_t count) {
+    return session_put_tokens(context, tokens, count, NULL);
+}
+
+weir_status session_put_text(server_session *session, const char *text, size_t size, bool flush,
+                             weir_error *error) {
+    session->held = !flush;
+    return weir_batch_tokenize(session->stream, text, size, flush, put, session, error);
+}
+
+static weir_status put_or_border(void *context, const int32_t *tokens, int64_t count, bool border) {
+    return border ? session_put_border(context, NULL)
+                  : session_put_tokens(context, tokens, count, NULL);
+}
+
+/* The system message that a stream was created with stands before its first messages. */
+static weir_status put_conversation(server_session *session,
+                                    const server_conversation *conversation, weir_error *error) {
+    const weir_message *messages = conversation->messages;
+    weir_message *all = NULL;
+    int64_t count = conversation->count;
+    if (session->system != NULL && session->index == 0) {
+        all = calloc((size_t)count + 1, sizeof *all);
+        if (all == NULL) {
+            return weir_error_set(error, WEIR_MEMORY, "no memory for messages");
+        }
+        all[0] = (weir_message){WEIR_ROLE_SYSTEM, session->system, strlen(session->system)};
+        memcpy(all + 1, messages, (size_t)count * sizeof *all);
+        messages = all;
+        count++;
+    }
+    weir_status status =
+        weir_batch_tokenize_chat(session->stream, messages, count, put_or_border, session, error);
+    free(all);
+    return status;
+}
+
+weir_status session_put_messages(server_session *session, const server_conversation *conversation,
+                                 weir_error *error) {
+    weir_stream_state state;
+    weir_status status = put_conversation(session, conversation, error);
+    weir_stream_get_state(session->stream, &state);
+    session->index = state.index; /* an end token may have been taken back */
+    return status;
+}
+
+weir_status session_put_border(server_session *session, weir_error *error) {
+    const int32_t border = BORDER;
+    return session_put_tokens(session, &border, 1, error);
+}
+
+int64_t session_waiting(const server_session *session) {
+    return session->pending_end - session->pending_at;
+}
+
+int64_t session_next(server_session *session, const int32_t **tokens, int64_t most,
+                     weir_error *error) {
+    error->status = WEIR_OK;
+    while (session_waiting(session) > 0 && session->pending[session->pending_at] == BORDER) {
+        session->pending_at++;
+        if (weir_stream_border(session->stream, error) != WEIR_OK) {
+            return 0;
+        }
+    }
+    int64_t count = 0;
+    *tokens = session->pending + session->pending_at;
+    while (count < most && count < session_waiting(session) && (*tokens)[count] != BORDER) {
+        count++;
+    }
+    return count;
+}
+
+void session_drop_pending(server_session *session) {
+    session->pending_at = session->pending_end = 0;
+}
+
+/* ---- what has become of it ------------------------------------------------------------------- */
+
+/* The text of tokens [first, end), which have left the window. */
+static json_t *evicted_text(server_session *session, int64_t first, int64_t end) {
+    text_buffer text = {0};
+    for (int64_t i = first; i < end; i++) {
+        int32_t token = session->tokens[i % session->remembered];
+        size_t size = weir_detokenize(session->model, &session->evicted_text, token, session->text);
+        text_add(&text, session->text, size);
+    }
+    json_t *string = text.failed ? NULL : json_stringn(text.size > 0 ? text.data : "", text.size);
+    text_free(&text);
+    return string != NULL ? string : json_null();
+}
+
+static void note_evicted(server_session *session, int64_t oldest) {
+    if (oldest <= session->oldest) {
+        return;
+    }
+    atomic_fetch_add(&session->metrics->tokens_evicted, oldest - session->oldest);
+    if (session_has_listeners(session)) {
+        session_tell(session, "evicted",
+                     json_pack("{s:I,s:I,s:o}", "first", (json_int_t)session->oldest, "end",
+                               (json_int_t)oldest, "text",
+                               evicted_text(session, session->oldest, oldest)));
+    }
+    session->oldest = oldest;
+}
+
+/* Tokens became the stream's past: those they push out are told before their places are used. */
+static void remember(server_session *session, const int32_t *tokens, int64_t count) {
+    weir_stream_state state;
+    weir_stream_get_state(session->stream, &state);
+    int64_t first = state.index - count;
+    for (int64_t i = 0; i < count; i++) {
+        int64_t index = first + i;
+        int64_t leaves = index - session->remembered + 1;
+        if (leaves > session->oldest) {
+            note_evicted(session, leaves < state.oldest ? leaves : state.oldest);
+        }
+        session->tokens[index % session->remembered] = tokens[i];
+    }
+    session->index = state.index;
+    note_evicted(session, state.oldest);
+}
+
+void session_fed(server_session *session, int64_t count) {
+    remember(session, session->pending + session->pending_at, count);
+    session->pending_at += count;
+    atomic_fetch_add(&session->metrics->tokens_fed, count);
+    if (session_has_listeners(session)) {
+        session_tell(session, "fed",
+                     json_pack("{s:I,s:I}", "index", (json_int_t)session->index, "tokens",
+                               (json_int_t)count));
+    }
+}
+
+void session_drew(server_session *session, int32_t token) {
+    remember(session, &token, 1);
+    session->made++;
+    atomic_fetch_add(&session->metrics->tokens_made, 1);
+}
+
+/* ---- branches -------------------------------------------------------------------------------- */
+
+static session_mark *find_mark(server_session *session, const char *name) {
+    for (int i = 0; i < SESSION_MARKS; i++) {
+        if (strcmp(session->marks[i].name, name) == 0) {
+            return &session->marks[i];
+        }
+    }
+    return NULL;
+}
+
+static weir_status check_mark_name(const char *name, weir_error *error) {
+    size_t size = strlen(name);
+    if (size == 0 || size >= SESSION_MARK) {
+        return weir_error_set(error, WEIR_USAGE, "a mark's name must have 1 to %d bytes",
+                              SESSION_MARK - 1);
+    }
+    return WEIR_OK;
+}
+
+/* Held text is fed first: a mark is a border of tokens. */
+weir_status session_mark_here(server_session *session, const char *name, weir_error *error) {
+    weir_status status = check_mark_name(name, error);
+    session_mark *mark = status == WEIR_OK ? find_mark(session, name) : NULL;
+    if (status == WEIR_OK && mark == NULL) {
+        mark = find_mark(session, "");
+        if (mark == NULL) {
+            return weir_error_set(error, WEIR_LIMIT, "a stream has at most %d marks",
+                                  SESSION_MARKS);
+        }
+    }
+    weir_mark *made = NULL;
+    if (status == WEIR_OK) {
+        status = weir_stream_mark(session->stream, &made, error);
+    }
+    if (status == WEIR_OK) {
+        weir_mark_destroy(mark->mark);
+        strncpy(mark->name, name, sizeof mark->name - 1);
+        mark->mark = made;
+        mark->index = session->index;
+    }
+    return status;
+}
+
+static session_mark *known_mark(server_session *session, const char *name, weir_error *error) {
+    session_mark *mark = check_mark_name(name, NULL) == WEIR_OK ? find_mark(session, name) : NULL;
+    if (mark == NULL) {
+        weir_error_set(error, WEIR_USAGE, "the stream has no mark \"%.63s\"", name);
+    }
+    return mark;
+}
+
+weir_status session_unmark(server_session *session, const char *name, weir_error *error) {
+    session_mark *mark = known_mark(session, name, error);
+    if (mark == NULL) {
+        return WEIR_USAGE;
+    }
+    weir_mark_destroy(mark->mark);
+    *mark = (session_mark){.name = ""};
+    return WEIR_OK;
+}
+
+/* The stream stands elsewhere: what is seen from there was not evicted, as far as we know. */
+static void note_moved(server_session *session) {
+    weir_stream_state state;
+    weir_stream_get_state(session->stream, &state);
+    session->index = state.index;
+    session->oldest = state.oldest > state.sinks ? state.oldest : state.sinks;
+    session->evicted_text = (weir_detokenizer){.begun = session->oldest > state.sinks};
+    session->held = state.held > 0;
+    session_tell(session, "moved", json_pack("{s:I}", "index", (json_int_t)state.index));
+}
+
+weir_status session_return(server_session *session, const char *name, weir_error *error) {
+    session_mark *mark = known_mark(session, name, error);
+    if (mark == NULL) {
+        return WEIR_USAGE;
+    }
+    weir_status status = weir_stream_return(session->stream, mark->mark, error);
+    if (status == WEIR_OK) {
+        note_moved(session);
+    }
+    return status;
+}
+
+weir_status session_rewind(server_session *session, int64_t index, weir_error *error) {
+    weir_status status = weir_stream_rewind(session->stream, index, error);
+    if (status == WEIR_OK) {
+        note_moved(session);
+    }
+    return status;
+}
+
+/* ---- state ----------------------------------------------------------------------------------- */
+
+static json_t *mark_list(const server_session *session) {
+    json_t *list = json_array();
+    for (int i = 0; i < SESSION_MARKS; i++) {
+        const session_mark *mark = &session->marks[i];
+        if (mark->mark != NULL) {
+            json_array_append_new(
+                list, json_pack("{s:s,s:I}", "name", mark->name, "index", (json_int_t)mark->index));
+        }
+    }
+    return list;
+}
+
+json_t *session_state(const server_session *session) {
+    weir_stream_state state;
+    weir_stream_get_state(session->stream, &state);
+    return json_pack(
+        "{s:s,s:s,s:I,s:s,s:s,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:b,s:o}", "id", session->id,
+        "object", "stream", "created", (json_int_t)session->created, "policy",
+        policies[session->options.policy], "cache_type", cache_types[session->options.cache_type],
+        "sinks", (json_int_t)state.sinks, "window", (json_int_t)state.window, "index",
+        (json_int_t)state.index, "evicted", (json_int_t)state.evicted, "oldest",
+        (json_int_t)state.oldest, "reachable", (json_int_t)state.reachable, "made",
+        (json_int_t)session->made, "waiting", (json_int_t)session_waiting(session), "held_bytes",
+        (json_int_t)state.held, "memory_bytes", (json_int_t)session->plan.reserved_bytes, "busy",
+        session->users > 0, "marks", mark_list(session));
+}

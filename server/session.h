@@ -1,0 +1,128 @@
+/*
+ * A session: a stream as the server holds it. Only the worker's thread touches one.
+ *
+ *     session_put_text(s, text, size, false, &error);   tokens wait in s->pending
+ *     count = session_next(s, &tokens, most, &error);   what a turn may feed of them
+ *     session_fed(s, count);                            the turn did
+ *     session_drew(s, token, ...)                       or it drew one
+ *
+ * Whatever changes a stream goes through this file, in order: here it is counted, told to those who
+ * listen to the stream's events, and here a store would write it down.
+ */
+#ifndef WEIR_SERVER_SESSION_H
+#define WEIR_SERVER_SESSION_H
+
+#include "conversation.h"
+#include "json.h"
+#include "metrics.h"
+#include "reply.h"
+#include "weir/batch.h"
+#include "weir/detokenize.h"
+
+#define SESSION_ID 40
+#define SESSION_MARK 80
+#define SESSION_MARKS 16
+#define SESSION_LISTENERS 16
+
+struct server_task;
+
+typedef struct session_mark {
+    char name[SESSION_MARK]; /* "": free */
+    weir_mark *mark;
+    int64_t index;
+} session_mark;
+
+typedef struct session_listener {
+    server_reply *reply; /* NULL: free */
+    int64_t lost;        /* events that it was too slow for, since it was last told */
+    double told;         /* when it last got anything */
+} session_listener;
+
+typedef struct server_session {
+    struct server_session *next; /* the registry's */
+    char id[SESSION_ID];         /* "": it lives as long as one request */
+    const weir_model *model;
+    server_metrics *metrics;
+    weir_stream *stream;
+    weir_stream_options options;
+    weir_plan plan;
+    weir_sampling sampling; /* of requests that say nothing about it; no bias */
+    int64_t created;        /* seconds since 1970 */
+    int64_t index;          /* tokens fed and drawn */
+    int64_t made;           /* of them, drawn */
+    char *system;           /* a conversation's, until its first messages come; or NULL */
+
+    /* Tokens on their way into the stream; BORDER between messages. */
+    int32_t *pending;
+    int64_t pending_at, pending_end, pending_capacity;
+    bool held; /* the tokenizer may hold text back that comes behind them */
+
+    /* Tokens that are still seen, by index % remembered: the text of what is evicted. */
+    int32_t *tokens;
+    int64_t remembered;
+    int64_t oldest;
+    weir_detokenizer evicted_text;
+    char *text; /* room for a token's text */
+
+    session_mark marks[SESSION_MARKS];
+    session_listener listeners[SESSION_LISTENERS];
+    struct server_task *owner; /* the request whose turn it is */
+    int users;                 /* requests that name it */
+    bool deleted;
+} server_session;
+
+/* The plan of its stream, with what a session takes beside it. */
+weir_status session_plan(const weir_model *model, const weir_stream_options *options,
+                         weir_plan *out, weir_error *error);
+
+/* `options->batch` is the worker's. */
+weir_status session_create(const weir_model *model, const weir_stream_options *options,
+                           const char *id, server_metrics *metrics, server_session **out,
+                           weir_error *error);
+/* A second one with the same past, and with what still waits for the parent's stream. */
+weir_status session_fork(server_session *parent, const char *id, server_session **out,
+                         weir_error *error);
+void session_destroy(server_session *session); /* its listeners hear that it has ended */
+
+/* --- What goes in --- */
+
+/* `flush`: the text ends here. */
+weir_status session_put_text(server_session *session, const char *text, size_t size, bool flush,
+                             weir_error *error);
+weir_status session_put_tokens(server_session *session, const int32_t *tokens, int64_t count,
+                               weir_error *error);
+/* Messages, and what makes the model answer. Nothing may wait or be held. */
+weir_status session_put_messages(server_session *session, const server_conversation *conversation,
+                                 weir_error *error);
+/* The next token begins a message. */
+weir_status session_put_border(server_session *session, weir_error *error);
+
+int64_t session_waiting(const server_session *session); /* tokens (and borders) that wait */
+/* The next tokens for a turn, `most` at most; 0: none waits. */
+int64_t session_next(server_session *session, const int32_t **tokens, int64_t most,
+                     weir_error *error);
+void session_fed(server_session *session, int64_t count);
+void session_drew(server_session *session, int32_t token);
+/* What waits is dropped, after a failure. */
+void session_drop_pending(server_session *session);
+
+/* --- Branches --- */
+
+weir_status session_mark_here(server_session *session, const char *name, weir_error *error);
+weir_status session_unmark(server_session *session, const char *name, weir_error *error);
+weir_status session_return(server_session *session, const char *name, weir_error *error);
+weir_status session_rewind(server_session *session, int64_t index, weir_error *error);
+
+/* --- Events --- */
+
+weir_status session_listen(server_session *session, server_reply *reply, weir_error *error);
+/* `data` is given back. */
+void session_tell(server_session *session, const char *event, json_t *data);
+bool session_has_listeners(const server_session *session);
+/* Listeners that left are forgotten, silent ones hear that the line stands. */
+void session_tend_listeners(server_session *session, double now);
+void session_end_listeners(server_session *session);
+
+json_t *session_state(const server_session *session);
+
+#endif

@@ -92,6 +92,10 @@ static void print_shape(const weir_model_info *info) {
     char a[WORD_MAX], b[WORD_MAX];
     printf("  layers            %lld of width %lld, feed-forward %lld\n", (long long)info->layers,
            (long long)info->width, (long long)info->feed_forward);
+    if (info->experts > 0) {
+        printf("  experts           %lld, of which a token uses %lld\n", (long long)info->experts,
+               (long long)info->experts_used);
+    }
     printf("  heads             %lld for queries, %lld for keys and values, of %lld elements\n",
            (long long)info->heads, (long long)info->kv_heads, (long long)info->key_dim);
     printf("  trained context   %s tokens", word_count(info->trained_context, a));
@@ -223,6 +227,8 @@ static void put_shape(json_t *object, const weir_model_info *info) {
     put_count(object, "key_dim", info->key_dim);
     put_count(object, "value_dim", info->value_dim);
     put_count(object, "feed_forward", info->feed_forward);
+    put_count(object, "experts", info->experts);
+    put_count(object, "experts_used", info->experts_used);
     put_count(object, "vocabulary", info->vocabulary);
     put_count(object, "trained_context", info->trained_context);
     put_count(object, "layer_window", info->layer_window);

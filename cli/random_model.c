@@ -8,6 +8,7 @@
 typedef struct make_random_arguments {
     cli_value out, family, format, seed, layers, width, heads, kv_heads, head_dim, feed_forward;
     cli_value rotary_dim, vocabulary, context, layer_window, tied, sink, positions, variant, json;
+    cli_value experts, experts_used;
 } make_random_arguments;
 
 #define AT(field) offsetof(make_random_arguments, field)
@@ -35,6 +36,10 @@ static const cli_option options[] = {
      .help = "tokens (default 320)"},
     {"--context", OPTION_COUNT, "N", .at = AT(context), SIZE,
      .help = "the trained context it claims (default 256)"},
+    {"--experts", OPTION_COUNT, "N", .at = AT(experts), .range = "[1,1024]",
+     .help = "in each block (default: none, or 4 where the family always has some)"},
+    {"--experts-used", OPTION_COUNT, "N", .at = AT(experts_used), .range = "[1,1024]",
+     .help = "by each token (default: half of them)"},
     {"--layer-window", OPTION_COUNT, "N", .at = AT(layer_window), SIZE,
      .help = "a trained window of its layers (default: none)"},
     {"--tied", OPTION_FLAG, NULL, .at = AT(tied), .help = "the output matrix is the embedding"},
@@ -89,6 +94,8 @@ static int run(cli_call *call, void *given) {
     take(&arguments->vocabulary, &model.vocabulary);
     take(&arguments->context, &model.context);
     take(&arguments->layer_window, &model.layer_window);
+    take(&arguments->experts, &model.experts);
+    take(&arguments->experts_used, &model.experts_used);
     model.variant = arguments->variant.given > 0;
     model.tied = arguments->tied.given > 0;
     weir_status status = weir_make_random(arguments->out.text, &model, &error);

@@ -83,6 +83,9 @@ void worker_submit(server_worker *worker, server_job *job) {
 
 void worker_wake(void *context) {
     server_worker *worker = context;
+    if (worker == NULL) {
+        return;
+    }
     pthread_mutex_lock(&worker->lock);
     worker->news = true;
     pthread_cond_signal(&worker->changed);
@@ -418,7 +421,7 @@ weir_status worker_create(const weir_model *model, const server_settings *settin
 }
 
 void worker_drain(server_worker *worker, double seconds) {
-    if (!worker->started) {
+    if (worker == NULL || !worker->started) {
         return;
     }
     pthread_mutex_lock(&worker->lock);

@@ -25,10 +25,12 @@ typedef struct weir_random_model {
     int64_t width;
     int64_t heads;
     int64_t kv_heads;
-    int64_t head_dim;   /* 0: width / heads */
-    int64_t rotary_dim; /* elements of a head that are rotated; 0: all */
-    int64_t feed_forward;
-    int64_t vocabulary; /* >= 260: control tokens, 256 bytes, then made-up pieces */
+    int64_t head_dim;     /* 0: width / heads */
+    int64_t rotary_dim;   /* elements of a head that are rotated; 0: all */
+    int64_t feed_forward; /* of an expert, where there are some */
+    int64_t experts;      /* in a block; 0: none, or 4 in families that always have some */
+    int64_t experts_used; /* by each token; 0: half of them */
+    int64_t vocabulary;   /* >= 260: control tokens, 256 bytes, then made-up pieces */
     int64_t context;
     int64_t layer_window;  /* 0: none */
     bool tied;             /* the output matrix is the embedding */

@@ -58,12 +58,14 @@ typedef struct weir_model_info {
     int64_t parameters;    /* elements of all tensors */
     int64_t tensors;
     int64_t layers;
-    int64_t width;     /* hidden size */
-    int64_t heads;     /* query heads */
-    int64_t kv_heads;  /* key-value heads */
-    int64_t key_dim;   /* elements of one head's key */
-    int64_t value_dim; /* elements of one head's value */
-    int64_t feed_forward;
+    int64_t width;            /* hidden size */
+    int64_t heads;            /* query heads */
+    int64_t kv_heads;         /* key-value heads */
+    int64_t key_dim;          /* elements of one head's key */
+    int64_t value_dim;        /* elements of one head's value */
+    int64_t feed_forward;     /* hidden size of that part, or of an expert */
+    int64_t experts;          /* of a block; 0: none */
+    int64_t experts_used;     /* by each token */
     int64_t vocabulary;       /* logits per token */
     int64_t trained_context;  /* tokens */
     int64_t layer_window;     /* a trained window of the layers themselves; 0: none */

@@ -23,16 +23,20 @@ typedef struct binder {
 } binder;
 
 static void describe_dims(const int64_t *dim, int32_t dims, char *out, size_t size) {
-    if (dims == 1)
+    if (dims > 2)
+        snprintf(out, size, "[%lld, %lld, %lld]", (long long)dim[2], (long long)dim[1],
+                 (long long)dim[0]);
+    else if (dims == 1)
         snprintf(out, size, "[%lld]", (long long)dim[0]);
     else
         snprintf(out, size, "[%lld, %lld]", (long long)dim[1], (long long)dim[0]);
 }
 
-/* The tensor called `name` with shape [rows, columns] (rows 0: a vector [columns]), or NULL with
- * the status set. An absent optional tensor is NULL without a failure. */
-static const wr_gguf_tensor *find(binder *b, const char *name, int64_t rows, int64_t columns,
-                                  bool optional) {
+/* The tensor called `name` with shape [depth, rows, columns] (depth 0: [rows, columns], rows 0: a
+ * vector [columns]), or NULL with the status set. An absent optional tensor is NULL without a
+ * failure. */
+static const wr_gguf_tensor *find_deep(binder *b, const char *name, int64_t depth, int64_t rows,
+                                       int64_t columns, bool optional) {
     const char *path = b->model->info.path;
     if (b->status != WEIR_OK) return NULL;
     const wr_gguf_tensor *tensor = wr_gguf_find_tensor(b->model->gguf, name);
@@ -43,11 +47,15 @@ static const wr_gguf_tensor *find(binder *b, const char *name, int64_t rows, int
         return NULL;
     }
     bool right = tensor->dim[0] == columns && tensor->dim[1] == (rows > 0 ? rows : 1) &&
-                 tensor->dim[2] == 1 && tensor->dim[3] == 1;
+                 tensor->dim[2] == (depth > 0 ? depth : 1) && tensor->dim[3] == 1;
     if (!right) {
         char want[64];
         char have[64];
-        describe_dims((const int64_t[]){columns, rows}, rows > 0 ? 2 : 1, want, sizeof want);
+        describe_dims((const int64_t[]){columns, rows, depth},
+                      depth > 0  ? 3
+                      : rows > 0 ? 2
+                                 : 1,
+                      want, sizeof want);
         describe_dims(tensor->dim, tensor->dims, have, sizeof have);
         b->status = weir_error_set(b->error, WEIR_DAMAGED, "%s: %s: expected %s, the file has %s",
                                    path, name, want, have);
@@ -62,6 +70,11 @@ static const wr_gguf_tensor *find(binder *b, const char *name, int64_t rows, int
     }
     if (!b->arena->base) b->found[b->found_count++] = tensor;
     return tensor;
+}
+
+static const wr_gguf_tensor *find(binder *b, const char *name, int64_t rows, int64_t columns,
+                                  bool optional) {
+    return find_deep(b, name, 0, rows, columns, optional);
 }
 
 static int compare_tensors(const void *a, const void *b) {
@@ -211,7 +224,8 @@ static void bind_norms(binder *b, int32_t layer, wr_block *block) {
         block->feed_forward_norm = block->attention_norm;
         block->attention_norm = bind_norm(b, layer, WR_ATTN_NORM_2);
     } else if (!b->model->parallel || family->residual == WR_RESIDUAL_BY_KEY) {
-        block->feed_forward_norm = bind_norm(b, layer, WR_FFN_NORM);
+        block->feed_forward_norm =
+            bind_norm(b, layer, family->norm_between ? WR_ATTN_POST_NORM : WR_FFN_NORM);
     }
 }
 
@@ -244,8 +258,48 @@ static void bind_attention(binder *b, int32_t layer, wr_block *block) {
     block->sink_logits = bind_sinks(b, layer);
 }
 
+/* One part of every expert: views of one tensor [experts, rows, columns]. */
+static void bind_expert_part(binder *b, int32_t layer, wr_block_part part, int64_t rows,
+                             int64_t columns, wr_linear *out) {
+    const int64_t experts = b->model->experts;
+    const bool optional = (b->model->family->biases & wr_block_parts[part].bias) == 0;
+    char name[64];
+    const wr_gguf_tensor *tensor =
+        find_deep(b, part_name(name, layer, part, "weight"), experts, rows, columns, false);
+    const float *bias =
+        bind_vectors(b, part_name(name, layer, part, "bias"), experts, rows, optional);
+    if (!tensor || !out) return;
+    const size_t bytes = (size_t)rows * wr_format_row_bytes(tensor->format, columns);
+    for (int64_t e = 0; e < experts; e++) {
+        out[e].matrix = (wr_matrix){.data = tensor->data + bytes * (size_t)e,
+                                    .format = tensor->format,
+                                    .rows = rows,
+                                    .columns = columns};
+        out[e].bias = bias ? bias + e * rows : NULL;
+        note_input(b, &out[e].matrix);
+    }
+}
+
+static void bind_experts(binder *b, int32_t layer, wr_block *block) {
+    const weir_model *m = b->model;
+    const int64_t n = m->experts;
+    block->router = bind_linear(b, layer, WR_FFN_ROUTER, n, m->width);
+    block->experts = wr_arena_take(b->arena, (size_t)(n * WR_EXPERT_PARTS), sizeof(wr_linear));
+    wr_linear *all = block->experts;
+    bind_expert_part(b, layer, WR_FFN_GATES, m->feed_forward, m->width,
+                     all ? all + WR_EXPERT_GATE * n : NULL);
+    bind_expert_part(b, layer, WR_FFN_UPS, m->feed_forward, m->width,
+                     all ? all + WR_EXPERT_UP * n : NULL);
+    bind_expert_part(b, layer, WR_FFN_DOWNS, m->width, m->feed_forward,
+                     all ? all + WR_EXPERT_DOWN * n : NULL);
+}
+
 static void bind_feed_forward(binder *b, int32_t layer, wr_block *block) {
     const weir_model *m = b->model;
+    if (m->experts > 0) {
+        bind_experts(b, layer, block);
+        return;
+    }
     if (m->family->fused & WR_FUSED_GATE_UP && !has_part(b, layer, WR_FFN_GATE)) {
         wr_linear fused = bind_linear(b, layer, WR_FFN_UP, (int64_t)2 * m->feed_forward, m->width);
         block->gate = split_rows(&fused, m->feed_forward);

@@ -37,6 +37,8 @@ void wr_model_survey(weir_model *model) {
     info->key_dim = survey_int(model, "attention.key_length", head_dim);
     info->value_dim = survey_int(model, "attention.value_length", head_dim);
     info->feed_forward = survey_int(model, "feed_forward_length", 0);
+    info->experts = survey_int(model, "expert_count", 0);
+    info->experts_used = survey_int(model, "expert_used_count", 0);
     info->trained_context = survey_int(model, "context_length", 0);
     info->layer_window = survey_int(model, "attention.sliding_window", 0);
     info->vocabulary = vocabulary_size(model);
@@ -72,8 +74,9 @@ static weir_status describe_shape(weir_model *model, weir_error *error) {
         status = require_int(model, "attention.head_count_kv", 1, 4096, info->heads,
                              &info->kv_heads, error);
     if (status == WEIR_OK)
-        status =
-            require_int(model, "feed_forward_length", 1, 1 << 22, -1, &info->feed_forward, error);
+        status = require_int(model, "feed_forward_length", 1, 1 << 22,
+                             survey_int(model, "expert_feed_forward_length", -1),
+                             &info->feed_forward, error);
     if (status == WEIR_OK)
         status = require_int(model, "context_length", 1, (int64_t)1 << 40, -1,
                              &info->trained_context, error);
@@ -85,8 +88,8 @@ static weir_status describe_shape(weir_model *model, weir_error *error) {
         status = require_int(model, "attention.value_length", 1, 1024, head_dim, &info->value_dim,
                              error);
     if (status == WEIR_OK)
-        status = require_int(model, "attention.sliding_window", 0, (int64_t)1 << 40, 0,
-                             &info->layer_window, error);
+        status = require_int(model, "attention.sliding_window", 0, (int64_t)1 << 40,
+                             model->family->window, &info->layer_window, error);
     return status;
 }
 
@@ -111,13 +114,54 @@ static weir_status check_shape(const weir_model *model, weir_error *error) {
     return WEIR_OK;
 }
 
-/* What a llama-type file may ask for and this engine does not do yet. */
+/* What experts may be that this engine does not compute. */
 static weir_status check_experts(const weir_model *model, weir_error *error) {
-    if (survey_int(model, "expert_count", 0) > 0)
+    static const struct {
+        const char *key;
+        int64_t low, high;
+    } plain[] = {{"expert_shared_count", 0, 0},
+                 {"expert_group_count", 0, 1},
+                 {"leading_dense_block_count", 0, 0}};
+    const char *path = model->info.path;
+    char key[KEY_BYTES];
+    for (size_t i = 0; i < sizeof plain / sizeof plain[0]; i++)
+        if (survey_int(model, plain[i].key, 0) > plain[i].high)
+            return weir_error_set(error, WEIR_UNSUPPORTED, "%s: %s is %lld, which is not supported",
+                                  path, family_key(model, plain[i].key, key),
+                                  (long long)survey_int(model, plain[i].key, 0));
+    const int64_t gating = survey_int(model, "expert_gating_func", 1);
+    bool norm = true;
+    double scale = 1;
+    weir_status status =
+        wr_gguf_get_bool(model->gguf, family_key(model, "expert_weights_norm", key), &norm, error);
+    if (status == WEIR_OK)
+        status = wr_gguf_get_float(model->gguf, family_key(model, "expert_weights_scale", key),
+                                   &scale, error);
+    if (status == WEIR_OK && (!norm || (scale != 1 && scale != 0) || (gating != 1 && gating != 3)))
+        status = weir_error_set(error, WEIR_UNSUPPORTED,
+                                "%s: experts are supported whose shares are a softmax and add up "
+                                "to 1, and these are others",
+                                path);
+    return status;
+}
+
+static weir_status describe_experts(weir_model *model, weir_error *error) {
+    weir_model_info *info = &model->info;
+    const wr_experts has = model->family->experts;
+    weir_status status = require_int(model, "expert_count", has == WR_EXPERTS_ALWAYS, 1024,
+                                     has == WR_EXPERTS_ALWAYS ? -1 : 0, &info->experts, error);
+    info->experts_used = 0;
+    if (status != WEIR_OK || info->experts == 0) return status;
+    if (has == WR_EXPERTS_NONE)
         return weir_error_set(error, WEIR_UNSUPPORTED,
-                              "%s: mixture-of-experts models are not supported yet",
-                              model->info.path);
-    return WEIR_OK;
+                              "%s: experts are not supported in the family %s", info->path,
+                              model->family->name);
+    status =
+        require_int(model, "expert_used_count", 1, info->experts, -1, &info->experts_used, error);
+    if (status == WEIR_OK)
+        status = require_int(model, "expert_feed_forward_length", 1, 1 << 22, info->feed_forward,
+                             &info->feed_forward, error);
+    return status == WEIR_OK ? check_experts(model, error) : status;
 }
 
 /* Which word of `known` the key says; the first without the key, or where the family has none. */
@@ -176,6 +220,7 @@ static weir_status describe_sink(weir_model *model, weir_error *error) {
     weir_status status =
         describe_choice(model, model->family->sink_key, known, "none, zero, logit", &sink, error);
     if (status != WEIR_OK) return status;
+    if (!model->family->sink_key) sink = (int)model->family->sink;
     model->sink_term = (wr_sink_term)sink;
     model->info.sink_term = known[sink];
     return WEIR_OK;
@@ -185,17 +230,28 @@ static weir_status describe_floats(weir_model *model, weir_error *error) {
     const char *epsilon_key = model->family->norm == WR_NORM_RMS
                                   ? "attention.layer_norm_rms_epsilon"
                                   : "attention.layer_norm_epsilon";
+    const weir_model_info *info = &model->info;
     double epsilon = 1e-5, scale = 0, limit = 0;
+    double cap = (double)model->family->attention_cap, final_cap = (double)model->family->final_cap;
     weir_status status = describe_float(model, epsilon_key, 0, 1, &epsilon, error);
     if (status == WEIR_OK)
         status = describe_float(model, "attention.scale", -1e6, 1e6, &scale, error);
     if (status == WEIR_OK)
         status = describe_float(model, "attention.clamp_kqv", 0, 1e30, &limit, error);
+    if (status == WEIR_OK)
+        status = describe_float(model, "attn_logit_softcapping", 0, 1e6, &cap, error);
+    if (status == WEIR_OK)
+        status = describe_float(model, "final_logit_softcapping", 0, 1e6, &final_cap, error);
     if (status != WEIR_OK) return status;
+    const bool wide = model->family->wide_layers > 0 && info->layers == model->family->wide_layers;
+    const int64_t span = wide ? info->width / info->heads : info->key_dim;
     model->norm_epsilon = (float)epsilon;
     model->qkv_limit = (float)limit;
-    model->attention_scale =
-        scale != 0.0 ? (float)scale : (float)(1.0 / sqrt((double)model->info.key_dim));
+    model->attention_cap = (float)cap;
+    model->final_cap = (float)final_cap;
+    model->attention_scale = scale != 0.0 ? (float)scale : (float)(1.0 / sqrt((double)span));
+    model->embedding_scale =
+        model->family->scaled_embedding ? (float)sqrt((double)info->width) : 1.0f;
     return WEIR_OK;
 }
 
@@ -298,7 +354,7 @@ weir_status wr_model_describe(weir_model *model, weir_error *error) {
     }
     weir_status status = describe_shape(model, error);
     if (status == WEIR_OK) status = check_shape(model, error);
-    if (status == WEIR_OK) status = check_experts(model, error);
+    if (status == WEIR_OK) status = describe_experts(model, error);
     if (status == WEIR_OK) status = describe_floats(model, error);
     if (status == WEIR_OK) status = describe_positions(model, error);
     if (status == WEIR_OK) status = describe_sink(model, error);
@@ -313,6 +369,8 @@ weir_status wr_model_describe(weir_model *model, weir_error *error) {
     model->key_dim = (int32_t)info->key_dim;
     model->value_dim = (int32_t)info->value_dim;
     model->feed_forward = (int32_t)info->feed_forward;
+    model->experts = (int32_t)info->experts;
+    model->experts_used = (int32_t)info->experts_used;
     model->vocabulary = (int32_t)info->vocabulary;
     status = describe_layer_windows(model, error);
     model->described = status == WEIR_OK;

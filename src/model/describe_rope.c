@@ -51,7 +51,7 @@ static weir_status describe_type(const weir_model *model, wr_rope_recipe *recipe
 static weir_status describe_numbers(const weir_model *model, wr_rope_recipe *recipe,
                                     weir_error *error) {
     double linear = 0.0, extrapolation = -1.0, multiplier = 0.0, more = 0.0;
-    bool whole = true;
+    bool whole = !model->family->broken_ramp;
     const struct {
         const char *suffix;
         double *out;
@@ -118,6 +118,22 @@ static bool has_tensor(const weir_model *model, const char *name) {
     return wr_gguf_find_tensor(model->gguf, name) != NULL;
 }
 
+/* Layers with a window may have frequencies of their own, which nothing scales. */
+static weir_status describe_local(weir_model *model, weir_error *error) {
+    wr_rope_recipe *local = &model->rope_recipes[1];
+    char key[KEY_BYTES];
+    weir_error inner;
+    *local = (wr_rope_recipe){
+        .dim = model->rotary_dim, .scaling = WEIR_ROPE_NONE, .base = model->family->local_base};
+    weir_status status =
+        wr_gguf_get_float(model->gguf, rope_key(model, "freq_base_swa", key), &local->base, error);
+    if (status != WEIR_OK || local->base == 0.0 || model->info.layer_window == 0) return status;
+    model->rope_count = 2;
+    status = wr_rope_check(local, &inner);
+    if (status != WEIR_OK) weir_error_set(error, status, "%s: %s", model->info.path, inner.message);
+    return status;
+}
+
 weir_status wr_model_describe_rope(weir_model *model, weir_error *error) {
     wr_rope_recipe *recipe = &model->rope_recipes[0];
     char key[KEY_BYTES];
@@ -139,6 +155,8 @@ weir_status wr_model_describe_rope(weir_model *model, weir_error *error) {
     if (status != WEIR_OK) return status;
     recipe->dim = model->rotary_dim = (int32_t)dim;
     model->rope_count = dim > 0 ? 1 : 0;
+    if (dim > 0) status = describe_local(model, error);
+    if (status != WEIR_OK) return status;
     model->info.rope_scaling =
         has_tensor(model, "rope_freqs.weight") && recipe->scaling == WEIR_ROPE_NONE
             ? wr_rope_scaling_name(WEIR_ROPE_LLAMA3)

@@ -50,9 +50,13 @@ typedef enum wr_head_norm {
 
 typedef enum wr_activation {
     WR_ACTIVATION_SILU,
-    WR_ACTIVATION_GELU,     /* by the normal distribution */
-    WR_ACTIVATION_GELU_TANH /* its approximation, which is what the model was trained with */
+    WR_ACTIVATION_GELU,      /* by the normal distribution */
+    WR_ACTIVATION_GELU_TANH, /* its approximation, which is what the model was trained with */
+    WR_ACTIVATION_CUT_SILU   /* gate and up cut at 7, g / (1 + e^(-1.702 g)) * (up + 1) */
 } wr_activation;
+
+/* Whether the second half of a block is a choice of experts: "expert_count" says how many. */
+typedef enum wr_experts { WR_EXPERTS_NONE, WR_EXPERTS_MAY, WR_EXPERTS_ALWAYS } wr_experts;
 
 /* What has a bias in every file of the family. Others are taken where a file has them. */
 enum {
@@ -97,6 +101,11 @@ typedef struct wr_family {
     bool gated;   /* down(act(gate(x)) * up(x)); otherwise down(act(up(x))) */
     unsigned biases;
     unsigned fused;
+    wr_experts experts;
+    bool norm_between;     /* the norm before the second half is called post_attention_norm */
+    bool scaled_embedding; /* embeddings are multiplied by the root of the width */
+    int32_t wide_layers;   /* a model of so many layers scales its scores by the root of width /
+                              heads, not of key_dim, and its file does not say so; 0: none does */
 
     wr_positions positions;
     wr_rotary_pairing pairing;
@@ -104,7 +113,14 @@ typedef struct wr_family {
     int32_t global;    /* every n-th layer sees past the window of the others; 0: none does. The key
                           "attention.sliding_window_pattern" goes before */
 
-    const char *sink_key;      /* "none", "zero", "logit"; NULL: always none */
+    int32_t window; /* of the layers that have one, where the file does not say it; 0: none */
+    float attention_cap, final_cap; /* soft-caps where the file does not say them; 0: none */
+    double local_base; /* layers with a window have frequencies of their own, of this base, unless
+                          "rope.freq_base_swa" says another; 0: only where that key is */
+    bool broken_ramp;  /* YaRN's ramp begins between two pairs, and the file does not say so */
+
+    wr_sink_term sink;         /* without a sink_key */
+    const char *sink_key;      /* "none", "zero", "logit"; NULL: always `sink` */
     const char *positions_key; /* "rope", "alibi"; NULL: always `positions` */
 } wr_family;
 
@@ -135,6 +151,10 @@ typedef enum wr_block_part {
     WR_FFN_GATE,
     WR_FFN_UP,
     WR_FFN_DOWN,
+    WR_FFN_ROUTER,
+    WR_FFN_GATES, /* of the experts, one after another; and so: */
+    WR_FFN_UPS,
+    WR_FFN_DOWNS,
     WR_FFN_POST_NORM,
     WR_FFN_SUM_NORM,
     WR_BLOCK_PARTS

@@ -17,12 +17,27 @@ static size_t scratch_bytes(const weir_model *m) {
     return ((attention > product ? attention : product) + 127) / 64 * 64;
 }
 
+/* What forward_experts.c needs. */
+static void lay_experts(wr_arena *arena, wr_forward *f, size_t slots) {
+    const weir_model *m = f->model;
+    const size_t experts = (size_t)m->experts;
+    f->routed = wr_arena_take(arena, (size_t)f->chunk * experts, sizeof *f->routed);
+    f->chosen = wr_arena_take(arena, slots, sizeof *f->chosen);
+    f->expert_shares = wr_arena_take(arena, slots, sizeof *f->expert_shares);
+    f->slots = wr_arena_take(arena, slots, sizeof *f->slots);
+    f->slot_rows = wr_arena_take(arena, slots, sizeof *f->slot_rows);
+    f->first_slots = wr_arena_take(arena, experts + 1, sizeof *f->first_slots);
+    f->active = wr_arena_take(arena, experts, sizeof *f->active);
+    f->gathered = wr_arena_take(arena, slots * (size_t)m->width, sizeof *f->gathered);
+}
+
 wr_forward *wr_forward_layout(wr_arena *arena, const weir_model *model, int64_t chunk, int threads,
                               int32_t segments, const wr_cache_options *cache) {
     wr_forward *forward = wr_arena_take(arena, 1, sizeof *forward);
     wr_forward measured;
     wr_forward *f = forward ? forward : &measured; /* one list of takes for both passes */
     size_t rows = (size_t)chunk;
+    size_t slots = rows * (size_t)(model->experts > 0 ? model->experts_used : 1);
     size_t width = (size_t)model->width;
     size_t query = (size_t)model->heads * (size_t)model->key_dim;
     size_t groups = (size_t)wr_cache_count_groups(&cache->shape);
@@ -41,13 +56,13 @@ wr_forward *wr_forward_layout(wr_arena *arena, const weir_model *model, int64_t 
     f->v = wr_arena_take(arena, rows * (size_t)(model->kv_heads * model->value_dim), sizeof(float));
     f->attended =
         wr_arena_take(arena, rows * (size_t)(model->heads * model->value_dim), sizeof(float));
-    f->gate = wr_arena_take(arena, rows * (size_t)model->feed_forward, sizeof(float));
-    f->up = wr_arena_take(arena, rows * (size_t)model->feed_forward, sizeof(float));
+    f->gate = wr_arena_take(arena, slots * (size_t)model->feed_forward, sizeof(float));
+    f->up = wr_arena_take(arena, slots * (size_t)model->feed_forward, sizeof(float));
     f->angles = wr_arena_take(arena, rows * (size_t)wr_angles_of_row(model), sizeof(float));
     f->turned = wr_arena_take(arena, rows, sizeof(bool));
     for (int i = WR_INPUT_FLOATS + 1; i < WR_INPUTS; i++) {
         f->input_bytes[i] = wr_input_bytes((wr_input)i, wr_most_columns(model));
-        f->inputs[i] = model->takes[i] ? wr_arena_take(arena, rows, f->input_bytes[i]) : NULL;
+        f->inputs[i] = model->takes[i] ? wr_arena_take(arena, slots, f->input_bytes[i]) : NULL;
     }
     f->scratch = wr_arena_take(arena, (size_t)threads, f->scratch_bytes);
     f->views = wr_arena_take(arena, (size_t)segments * groups, sizeof *f->views);
@@ -57,6 +72,7 @@ wr_forward *wr_forward_layout(wr_arena *arena, const weir_model *model, int64_t 
     f->tokens = wr_arena_take(arena, (size_t)threads * tile, sizeof *f->tokens);
     f->segment_of = wr_arena_take(arena, rows, sizeof *f->segment_of);
     f->tiles = wr_arena_take(arena, rows, sizeof *f->tiles);
+    if (model->experts > 0) lay_experts(arena, f, slots);
     return forward;
 }
 
@@ -113,6 +129,7 @@ static void embed_token(wr_forward *f, const wr_segment *s, int64_t j) {
     const int64_t row = s->row + j;
     float *x = f->x + row * m->width;
     look_up(f, &m->embedding, s->tokens[j], x);
+    if (m->embedding_scale != 1.0f) m->kernels->scale(x, m->embedding_scale, m->width);
     if (m->token_type) m->kernels->add(x, m->token_type, m->width);
     if (m->position_embedding.data) add_position(f, row, position_of(s, j));
     if (m->embedding_norm.weight) wr_normalise(m, x, x, &m->embedding_norm, m->width);
@@ -179,6 +196,18 @@ static void show_final(const wr_forward *f, const wr_logit_row *rows, int64_t co
     }
 }
 
+typedef struct cap_step {
+    float *logits;
+    float cap;
+} cap_step;
+
+static void cap_task(void *context, int64_t begin, int64_t end, int worker) {
+    const cap_step *step = context;
+    (void)worker;
+    for (int64_t i = begin; i < end; i++)
+        step->logits[i] = step->cap * tanhf(step->logits[i] / step->cap);
+}
+
 void wr_forward_logits(wr_forward *f, const wr_logit_row *rows, int64_t count, float *logits) {
     const weir_model *m = f->model;
     assert(count >= 1 && count <= f->chunk);
@@ -186,6 +215,10 @@ void wr_forward_logits(wr_forward *f, const wr_logit_row *rows, int64_t count, f
         wr_normalise(m, f->normed + i * m->width, rows[i].hidden, &m->final_norm, m->width);
     show_final(f, rows, count);
     wr_forward_linear(f, f->normed, count, &(wr_weighted){&m->head, logits}, 1);
+    if (m->final_cap > 0) {
+        cap_step step = {.logits = logits, .cap = m->final_cap};
+        wr_forward_run(f, count * m->vocabulary, count * m->vocabulary * 32, cap_task, &step);
+    }
 }
 
 bool wr_logits_finite(const float *logits, int64_t count) {

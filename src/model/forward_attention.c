@@ -185,6 +185,7 @@ static wr_attention attention_job(const wr_forward *f, int32_t layer, int32_t se
                         .key_dim = m->key_dim,
                         .value_dim = m->value_dim,
                         .scale = m->attention_scale,
+                        .cap = m->attention_cap,
                         .sink_logit = sink_logits ? sink_logits + head : NULL,
                         .slope = m->slopes ? m->slopes + head : NULL,
                         .scratch =

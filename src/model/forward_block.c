@@ -79,6 +79,9 @@ static const float *feed_forward_input(const wr_forward *f, const wr_block *bloc
     return block->feed_forward_norm.weight || f->model->parallel ? f->normed : f->x;
 }
 
+#define CUT 7.0f
+#define SHARPNESS 1.702f
+
 static void activate(const weir_model *m, float *row, int64_t n) {
     switch (m->family->activation) {
     case WR_ACTIVATION_SILU:
@@ -90,20 +93,37 @@ static void activate(const weir_model *m, float *row, int64_t n) {
     case WR_ACTIVATION_GELU_TANH:
         m->kernels->gelu_tanh(row, row, n);
         break;
+    case WR_ACTIVATION_CUT_SILU: /* its gate has been multiplied by SHARPNESS */
+        m->kernels->silu(row, row, n);
+        m->kernels->scale(row, 1.0f / SHARPNESS, n);
+        break;
+    }
+}
+
+/* What gpt-oss does to gate and up first. NaN stays NaN. */
+static void cut_row(float *gate, float *up, int64_t n) {
+    for (int64_t i = 0; i < n; i++) {
+        const float cut = up[i] > CUT ? CUT : up[i] < -CUT ? -CUT : up[i];
+        gate[i] = (gate[i] > CUT ? CUT : gate[i]) * SHARPNESS;
+        up[i] = cut + 1.0f;
+    }
+}
+
+void wr_forward_activate(wr_forward *f, int64_t begin, int64_t end) {
+    const weir_model *m = f->model;
+    int64_t n = m->feed_forward;
+    float *acted = m->family->gated ? f->gate : f->up;
+    for (int64_t i = begin; i < end; i++) {
+        float *row = acted + i * n;
+        if (m->family->activation == WR_ACTIVATION_CUT_SILU) cut_row(row, f->up + i * n, n);
+        activate(m, row, n);
+        if (m->family->gated) m->kernels->multiply(row, f->up + i * n, n);
     }
 }
 
 static void activation_task(void *context, int64_t begin, int64_t end, int worker) {
-    wr_forward *f = context;
-    const weir_model *m = f->model;
-    int64_t n = m->feed_forward;
-    float *acted = m->family->gated ? f->gate : f->up;
     (void)worker;
-    for (int64_t i = begin; i < end; i++) {
-        float *row = acted + i * n;
-        activate(m, row, n);
-        if (m->family->gated) m->kernels->multiply(row, f->up + i * n, n);
-    }
+    wr_forward_activate(context, begin, end);
 }
 
 /* --- One block -------------------------------------------------------------------------------- */
@@ -122,6 +142,10 @@ static void run_feed_forward(wr_forward *f, int32_t layer) {
     const weir_model *m = f->model;
     const wr_block *block = &m->blocks[layer];
     wr_weighted products[] = {{&block->up, f->up}, {&block->gate, f->gate}};
+    if (block->experts) {
+        wr_forward_experts(f, block, feed_forward_input(f, block));
+        return;
+    }
     wr_forward_linear(f, feed_forward_input(f, block), f->count, products,
                       m->family->gated ? 2 : 1);
     wr_forward_run(f, f->count, f->count * m->feed_forward * 32, activation_task, f);
@@ -164,7 +188,8 @@ static bool is_observed(const wr_forward *f) {
 int64_t wr_forward_count_shares(const wr_forward *f) {
     int64_t threads = wr_threads_count(f->threads);
     if (threads == 1 || f->count < threads * SHARE_ROWS || f->tile_count < threads) return 0;
-    if (is_observed(f) || block_weights(f->model) > SHARE_WEIGHTS) return 0;
+    if (f->model->experts > 0 || is_observed(f) || block_weights(f->model) > SHARE_WEIGHTS)
+        return 0;
     return threads;
 }
 
@@ -213,7 +238,7 @@ static void second_half_task(void *context, int64_t begin, int64_t end, int work
         between_task(&into, rows.begin, rows.end, worker);
         wr_forward_linear_rows(f, &rows, feed_forward_input(f, block), products,
                                m->family->gated ? 2 : 1);
-        activation_task(f, rows.begin, rows.end, worker);
+        wr_forward_activate(f, rows.begin, rows.end);
         wr_forward_linear_rows(f, &rows, m->family->gated ? f->gate : f->up,
                                &(wr_weighted){&block->down, f->added}, 1);
     }

@@ -35,11 +35,11 @@ struct wr_forward {
     float *k;                   /* [chunk, kv_heads * key_dim] */
     float *v;                   /* [chunk, kv_heads * value_dim] */
     float *attended;            /* [chunk, heads * value_dim] */
-    float *gate;                /* [chunk, feed_forward] */
-    float *up;                  /* [chunk, feed_forward] */
+    float *gate;                /* [slots, feed_forward], slots = chunk without experts */
+    float *up;                  /* [slots, feed_forward] */
     float *angles;              /* [chunk, ropes, 2, rotary_dim]: at t, at c(t) */
     bool *turned;               /* [chunk] c(t) differs from t */
-    uint8_t *inputs[WR_INPUTS]; /* [chunk] rows of what products read; NULL: no weight takes it */
+    uint8_t *inputs[WR_INPUTS]; /* [slots] rows of what products read; NULL: no weight takes it */
     size_t input_bytes[WR_INPUTS];
     uint8_t *scratch; /* [threads, scratch_bytes] */
     size_t scratch_bytes;
@@ -49,7 +49,19 @@ struct wr_forward {
     wr_attention_token *tokens; /* [threads, tile] */
     int32_t max_pages;
     int32_t groups;
-    int32_t *segment_of;  /* [chunk] the segment that a row belongs to */
+    int32_t *segment_of; /* [chunk] the segment that a row belongs to */
+
+    /* Experts (forward_experts.c): choice k of row i is number i * used + k, and has a slot. */
+    float *routed;        /* [chunk, experts] */
+    int32_t *chosen;      /* [chunk, used] */
+    float *expert_shares; /* [chunk, used] */
+    int32_t *slots;       /* [chunk, used] of each choice */
+    int32_t *slot_rows;   /* [slots] */
+    int32_t *first_slots; /* [experts + 1] of each expert */
+    int32_t *active;      /* [experts] those that have slots */
+    int32_t active_count;
+    float *gathered; /* [slots, width] rows, then outputs */
+
     wr_token_tile *tiles; /* [chunk] whose queries attend together */
 
     /* The chunk at hand. */
@@ -84,6 +96,8 @@ void wr_normalise(const weir_model *m, float *y, const float *x, const wr_norm *
 /* Shares of the rows that the chunk's blocks are divided into; 0: their steps are divided. */
 int64_t wr_forward_count_shares(const wr_forward *f);
 void wr_forward_block(wr_forward *f, int32_t layer, int64_t shares);
+/* Rows [begin, end) of gate and up become act(gate) * up, or of up alone act(up). */
+void wr_forward_activate(wr_forward *f, int64_t begin, int64_t end);
 /* What the last block adds. */
 void wr_forward_finish(wr_forward *f);
 
@@ -95,6 +109,15 @@ typedef struct wr_weighted {
 } wr_weighted;
 /* The most columns of a matrix. */
 int64_t wr_most_columns(const weir_model *model);
+/* Panels [panel_begin, panel_end) for rows [begin, end). */
+typedef struct wr_piece {
+    int64_t panel_begin, panel_end;
+    int64_t begin, end;
+} wr_piece;
+/* A piece of one product with its bias, computed by the caller alone: from rows of x, or of
+ * `inputs`, where they have been prepared. */
+void wr_forward_multiply(const wr_forward *f, const float *x, const wr_weighted *product,
+                         wr_piece at, int worker);
 /* Products of rows x [batch, columns], batch <= chunk, with `count` weights. */
 void wr_forward_linear(wr_forward *f, const float *x, int64_t batch, const wr_weighted *products,
                        int count);
@@ -109,6 +132,10 @@ typedef struct wr_rows {
 /* The same products for some rows, computed by the caller alone. */
 void wr_forward_linear_rows(wr_forward *f, const wr_rows *rows, const float *x,
                             const wr_weighted *products, int count);
+
+/* forward_experts.c */
+/* `added` of the chunk's rows [chunk, width], by the experts that each chooses. */
+void wr_forward_experts(wr_forward *f, const wr_block *block, const float *rows);
 
 /* forward_attention.c */
 /* Floats of a row of angles. */

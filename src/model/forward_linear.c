@@ -58,15 +58,8 @@ static int list_inputs(wr_forward *f, const float *x, const wr_weighted *product
     return inputs;
 }
 
-/* Panels [panel_begin, panel_end) for rows [begin, end). */
-typedef struct piece {
-    int64_t panel_begin, panel_end;
-    int64_t begin, end;
-} piece;
-
-static void multiply_piece(const linear_step *step, const wr_weighted *p, piece at,
-                           uint8_t *scratch) {
-    const wr_forward *f = step->f;
+void wr_forward_multiply(const wr_forward *f, const float *x, const wr_weighted *p, wr_piece at,
+                         int worker) {
     const wr_matrix *w = &p->linear->matrix;
     const wr_input kind = f->model->kernels->input_of(w->format);
     wr_product job = {.w = w,
@@ -75,9 +68,9 @@ static void multiply_piece(const linear_step *step, const wr_weighted *p, piece 
                       .batch = at.end - at.begin,
                       .y = p->y + at.begin * w->rows,
                       .y_stride = w->rows,
-                      .scratch = scratch};
+                      .scratch = f->scratch + (size_t)worker * f->scratch_bytes};
     if (kind == WR_INPUT_FLOATS) {
-        job.x = step->x + at.begin * w->columns;
+        job.x = x + at.begin * w->columns;
         job.x_stride = (size_t)w->columns * sizeof(float);
     } else {
         job.x = f->inputs[kind] + (size_t)at.begin * f->input_bytes[kind];
@@ -105,7 +98,7 @@ static int64_t count_groups(const linear_step *step) {
 
 /* Groups [begin, end) of one block: a run of panels of each product that they touch. */
 static void multiply_groups(const linear_step *step, int64_t begin, int64_t end, int64_t block,
-                            uint8_t *scratch) {
+                            int worker) {
     int64_t base = 0;
     for (int i = 0; i < step->count; i++) {
         const wr_weighted *p = &step->products[i];
@@ -114,35 +107,33 @@ static void multiply_groups(const linear_step *step, int64_t begin, int64_t end,
         int64_t low = larger(begin, base) - base;
         int64_t high = (end < base + groups ? end : base + groups) - base;
         int64_t stop = high * step->group < panels ? high * step->group : panels;
-        piece at = {low * step->group, stop, block * step->block, (block + 1) * step->block};
+        wr_piece at = {low * step->group, stop, block * step->block, (block + 1) * step->block};
         if (at.end > step->batch) at.end = step->batch;
-        if (low < high) multiply_piece(step, p, at, scratch);
+        if (low < high) wr_forward_multiply(step->f, step->x, p, at, worker);
         base += groups;
     }
 }
 
 static void linear_task(void *context, int64_t begin, int64_t end, int worker) {
     const linear_step *step = context;
-    uint8_t *scratch = step->f->scratch + (size_t)worker * step->f->scratch_bytes;
     while (begin < end) {
         int64_t block = begin / step->groups, first = block * step->groups;
         int64_t stop = end < first + step->groups ? end : first + step->groups;
-        multiply_groups(step, begin - first, stop - first, block, scratch);
+        multiply_groups(step, begin - first, stop - first, block, worker);
         begin = stop;
     }
 }
 
 void wr_forward_linear_rows(wr_forward *f, const wr_rows *rows, const float *x,
                             const wr_weighted *products, int count) {
-    linear_step step = {.f = f, .x = x, .products = products, .count = count};
-    uint8_t *scratch = f->scratch + (size_t)rows->worker * f->scratch_bytes;
     input_step inputs[WR_INPUTS];
     int input_count = list_inputs(f, x, products, count, inputs);
     for (int i = 0; i < input_count; i++)
         input_task(&inputs[i], rows->begin, rows->end, rows->worker);
     for (int i = 0; i < count; i++) {
         int64_t panels = wr_panel_count(products[i].linear->matrix.rows);
-        multiply_piece(&step, &products[i], (piece){0, panels, rows->begin, rows->end}, scratch);
+        const wr_piece all = {0, panels, rows->begin, rows->end};
+        wr_forward_multiply(f, x, &products[i], all, rows->worker);
     }
 }
 

@@ -44,6 +44,8 @@ static const bound bounds[] = {
     {"vocabulary", AT(vocabulary), 260, 1 << 20},
     {"context", AT(context), 1, 1 << 30},
     {"layer_window", AT(layer_window), 0, 1 << 30},
+    {"experts", AT(experts), 0, 1024},
+    {"experts_used", AT(experts_used), 0, 1024},
 };
 #undef AT
 
@@ -136,6 +138,9 @@ static weir_status check_kind(wr_random_shape *shape, weir_error *error) {
     if (status != WEIR_OK) {
         return status;
     }
+    if (shape->family->sink_key == NULL && shape->family->sink == WR_SINK_TERM_LOGIT) {
+        shape->sink = sinks[2];
+    }
     shape->positions = shape->family->positions;
     if (where == positions[1]) {
         shape->positions = WR_POSITIONS_ALIBI;
@@ -153,6 +158,27 @@ static weir_status check_head(const wr_random_shape *shape, weir_error *error) {
         return weir_error_set(error, WEIR_USAGE,
                               "rotary_dim must be an even number up to the head's %lld, not %lld",
                               (long long)shape->head_dim, (long long)shape->asked.rotary_dim);
+    }
+    return WEIR_OK;
+}
+
+/* Numbers of experts, with their defaults in place. */
+static weir_status check_experts(wr_random_shape *shape, weir_error *error) {
+    weir_random_model *asked = &shape->asked;
+    const wr_experts has = shape->family->experts;
+    if (has == WR_EXPERTS_ALWAYS && asked->experts == 0) {
+        asked->experts = 4;
+    }
+    if (has == WR_EXPERTS_NONE && asked->experts > 0) {
+        return weir_error_set(error, WEIR_USAGE, "a model of the family %s has no experts",
+                              shape->family->name);
+    }
+    if (asked->experts_used == 0) {
+        asked->experts_used = (asked->experts + 1) / 2;
+    }
+    if (asked->experts_used > asked->experts) {
+        return weir_error_set(error, WEIR_USAGE, "of %lld experts %lld cannot be used",
+                              (long long)asked->experts, (long long)asked->experts_used);
     }
     return WEIR_OK;
 }
@@ -186,6 +212,9 @@ static weir_status check_shape(const weir_random_model *asked, wr_random_shape *
     }
     out->head_dim = asked->head_dim > 0 ? asked->head_dim : asked->width / asked->heads;
     status = check_head(out, error);
+    if (status == WEIR_OK) {
+        status = check_experts(out, error);
+    }
     if (status != WEIR_OK) {
         return status;
     }
@@ -206,10 +235,13 @@ typedef struct writing {
 
 static weir_status declare(void *context, const wr_random_tensor *tensor) {
     writing *to = context;
-    int64_t dims[2] = {tensor->columns, tensor->rows};
+    const int64_t dims[3] = {tensor->columns, tensor->rows, tensor->depth};
     wr_gguf_put_tensor(to->writer, tensor->name,
                        tensor->matrix ? to->shape->format->format : WR_F32,
-                       tensor->rows > 0 ? 2 : 1, dims);
+                       tensor->depth > 0  ? 3
+                       : tensor->rows > 0 ? 2
+                                          : 1,
+                       dims);
     return WEIR_OK;
 }
 
@@ -237,7 +269,8 @@ static weir_status write_tensor(void *context, const wr_random_tensor *tensor) {
     wr_random_block(to->shape->asked.seed, 0, to->tensors++, mixed);
     const uint64_t seed = (uint64_t)mixed[0] << 32 | mixed[1];
     weir_status status = WEIR_OK;
-    for (int64_t i = 0; i == 0 || (i < tensor->rows && status == WEIR_OK); i++) {
+    const int64_t rows = tensor->rows * (tensor->depth > 0 ? tensor->depth : 1);
+    for (int64_t i = 0; i == 0 || (i < rows && status == WEIR_OK); i++) {
         status = tensor->matrix ? write_row(to, seed, (uint64_t)i, tensor)
                                 : write_vector(to, seed, (uint64_t)i, tensor);
     }

@@ -28,15 +28,25 @@ typedef struct wr_block {
     wr_norm attention_norm; /* none: attention reads x */
     wr_linear q, k, v, out;
     wr_norm q_norm, k_norm;
-    const float *sink_logits;  /* [heads] z, or NULL where the softmax has no such term */
-    int32_t rope;              /* of the model's; -1: the layer rotates nothing */
-    wr_norm attention_after;   /* of what attention adds to x */
-    wr_norm attention_sum;     /* of x, once attention is added */
-    wr_norm feed_forward_norm; /* none: reads what attention read (parallel), or x */
-    wr_linear gate, up, down;
+    const float *sink_logits;   /* [heads] z, or NULL where the softmax has no such term */
+    int32_t rope;               /* of the model's; -1: the layer rotates nothing */
+    wr_norm attention_after;    /* of what attention adds to x */
+    wr_norm attention_sum;      /* of x, once attention is added */
+    wr_norm feed_forward_norm;  /* none: reads what attention read (parallel), or x */
+    wr_linear gate, up, down;   /* no data where there are experts */
+    wr_linear router;           /* [experts, width] */
+    wr_linear *experts;         /* [WR_EXPERT_PARTS, experts]; NULL: there are none */
     wr_norm feed_forward_after; /* of what this half adds to x */
     wr_norm feed_forward_sum;   /* of x, once this half is added */
 } wr_block;
+
+/* The parts of an expert, in the order of a block's table. */
+typedef enum wr_expert_part {
+    WR_EXPERT_GATE,
+    WR_EXPERT_UP,
+    WR_EXPERT_DOWN,
+    WR_EXPERT_PARTS
+} wr_expert_part;
 
 /* Sets of rotary frequencies that the layers of one model may differ in. */
 #define WR_ROPES 2
@@ -56,8 +66,13 @@ struct weir_model {
     weir_error flaw;
     const wr_family *family;
     int32_t layers, width, heads, kv_heads, key_dim, value_dim, feed_forward, vocabulary;
+    int32_t experts, experts_used; /* in each block, and by each row; 0: none. feed_forward then is
+                                      that of an expert */
     float norm_epsilon;
     float attention_scale;
+    float attention_cap; /* scores and logits are cut softly, c tanh(s / c); 0: they are not */
+    float final_cap;
+    float embedding_scale; /* of a token's embedding */
     int32_t rotary_dim;
     /* What the file says; a stream's options may say otherwise of the first. */
     wr_rope_recipe rope_recipes[WR_ROPES];

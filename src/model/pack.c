@@ -11,25 +11,32 @@
 #include "model/network.h"
 
 enum {
-    BLOCK_MATRICES = 7,
+    BLOCK_MATRICES = 8,
     HUGE_PAGE = 2 << 20,
     PROGRESS_PANELS = 64 /* between two words to the caller */
 };
 
+/* Matrices of a block: those of the table below, the router, and every expert's. */
+static int64_t block_matrices(const weir_model *m) {
+    return BLOCK_MATRICES + (int64_t)WR_EXPERT_PARTS * m->experts;
+}
+
 /* Matrix i of the products, in the order in which a token meets them; NULL: there is none. A matrix
  * of less than a panel stays where it is: padding would make it larger than it was. */
 static wr_matrix *matrix_at(weir_model *m, int64_t i) {
+    const int64_t of_block = block_matrices(m);
     wr_matrix *matrix = &m->head.matrix;
-    if (i < (int64_t)m->layers * BLOCK_MATRICES) {
-        wr_block *b = &m->blocks[i / BLOCK_MATRICES];
-        wr_linear *const linears[BLOCK_MATRICES] = {&b->q,    &b->k,  &b->v,   &b->out,
-                                                    &b->gate, &b->up, &b->down};
-        matrix = &linears[i % BLOCK_MATRICES]->matrix;
+    if (i < (int64_t)m->layers * of_block) {
+        wr_block *b = &m->blocks[i / of_block];
+        wr_linear *const linears[BLOCK_MATRICES] = {&b->q,    &b->k,  &b->v,    &b->out,
+                                                    &b->gate, &b->up, &b->down, &b->router};
+        const int64_t n = i % of_block;
+        matrix = n < BLOCK_MATRICES ? &linears[n]->matrix : &b->experts[n - BLOCK_MATRICES].matrix;
     }
     return matrix->data && matrix->rows >= WR_PANEL_ROWS ? matrix : NULL;
 }
 
-static int64_t matrix_count(const weir_model *m) { return (int64_t)m->layers * BLOCK_MATRICES + 1; }
+static int64_t matrix_count(const weir_model *m) { return m->layers * block_matrices(m) + 1; }
 
 static size_t packed_size(const wr_matrix *w) {
     return (size_t)wr_panel_count(w->rows) * wr_panel_measure(w->format, w->columns).bytes;

@@ -30,6 +30,7 @@ typedef struct wr_random_tensor {
     int64_t rows, columns; /* rows 0: a vector */
     bool matrix;
     float mean, deviation;
+    int64_t depth; /* so many matrices, or lists of vectors; 0: one */
 } wr_random_tensor;
 
 /* random_layout.c */

@@ -16,7 +16,7 @@ static void put_sink(wr_gguf_writer *writer, const wr_random_shape *shape) {
     char key[64];
     if (strcmp(shape->sink, "token") == 0) {
         wr_gguf_put_bool(writer, "weir.sink_token", true);
-    } else if (strcmp(shape->sink, "none") != 0) {
+    } else if (strcmp(shape->sink, "none") != 0 && shape->family->sink_key != NULL) {
         wr_gguf_put_string(writer, key_of(shape, shape->family->sink_key, key), shape->sink);
     }
     if (shape->family->positions_key != NULL && shape->positions != WR_POSITIONS_ROPE) {
@@ -31,6 +31,10 @@ static void put_choices(wr_gguf_writer *writer, const wr_random_shape *shape) {
     char key[64];
     if (shape->family->residual == WR_RESIDUAL_BY_KEY) {
         wr_gguf_put_bool(writer, key_of(shape, "use_parallel_residual", key), !variant);
+    }
+    if (shape->family->scaled_embedding && (shape->family->norms & WR_NORM_AFTER) != 0 && variant) {
+        wr_gguf_put_float(writer, key_of(shape, "attn_logit_softcapping", key), 5.0f);
+        wr_gguf_put_float(writer, key_of(shape, "final_logit_softcapping", key), 3.0f);
     }
     if (shape->family->positions == WR_POSITIONS_ALIBI) {
         wr_gguf_put_float(writer, key_of(shape, "attention.max_alibi_bias", key),
@@ -53,6 +57,9 @@ static void put_counts(wr_gguf_writer *writer, const wr_random_shape *shape) {
         {"context_length", asked->context},
         {"embedding_length", asked->width},
         {"feed_forward_length", asked->feed_forward},
+        {"expert_count", asked->experts},
+        {"expert_used_count", asked->experts_used},
+        {"expert_feed_forward_length", asked->experts > 0 ? asked->feed_forward : 0},
         {"attention.head_count", asked->heads},
         {"attention.head_count_kv", asked->kv_heads},
         {"attention.key_length", asked->head_dim},
@@ -168,9 +175,37 @@ static void put_attention(listing *to) {
     put_linear(to, WR_ATTN_OUT, width, query);
 }
 
+/* One part of all experts. */
+static void put_expert_part(listing *to, wr_block_part part, int64_t rows, int64_t columns) {
+    const int64_t experts = to->shape->asked.experts;
+    put_part(
+        to, part, "weight",
+        (wr_random_tensor){.rows = rows, .columns = columns, .depth = experts, .matrix = true});
+    if ((to->shape->family->biases & wr_block_parts[part].bias) != 0) {
+        put_part(to, part, "bias",
+                 (wr_random_tensor){.rows = experts, .columns = rows, .deviation = 0.1f});
+    }
+}
+
+/* The router is F32, as everywhere, and decided. */
+static void put_experts(listing *to) {
+    const int64_t width = to->shape->asked.width, hidden = to->shape->asked.feed_forward;
+    const int64_t experts = to->shape->asked.experts;
+    put_part(to, WR_FFN_ROUTER, "weight",
+             (wr_random_tensor){.rows = experts, .columns = width, .deviation = 0.3f});
+    put_bias(to, WR_FFN_ROUTER, experts);
+    put_expert_part(to, WR_FFN_GATES, hidden, width);
+    put_expert_part(to, WR_FFN_UPS, hidden, width);
+    put_expert_part(to, WR_FFN_DOWNS, width, hidden);
+}
+
 static void put_feed_forward(listing *to) {
     const wr_family *family = to->shape->family;
     const int64_t width = to->shape->asked.width, hidden = to->shape->asked.feed_forward;
+    if (to->shape->asked.experts > 0) {
+        put_experts(to);
+        return;
+    }
     if ((family->fused & WR_FUSED_GATE_UP) != 0) {
         put_linear(to, WR_FFN_UP, 2 * hidden, width);
     } else {
@@ -205,7 +240,7 @@ static void put_layer(listing *to) {
         put_norm(to, WR_ATTN_SUM_NORM);
     }
     if (before && !shares) {
-        put_norm(to, WR_FFN_NORM);
+        put_norm(to, family->norm_between ? WR_ATTN_POST_NORM : WR_FFN_NORM);
     }
     put_feed_forward(to);
     if (after) {
@@ -222,9 +257,12 @@ static void put_layer(listing *to) {
 
 static void put_encoder(listing *to) {
     const int64_t width = to->shape->asked.width;
-    put(to, &(wr_random_tensor){"token_types.weight", 2, width, false, 0, 0.3f});
-    put(to, &(wr_random_tensor){"token_embd_norm.weight", 0, width, false, 1, 0.1f});
-    put(to, &(wr_random_tensor){"token_embd_norm.bias", 0, width, false, 0, 0.1f});
+    put(to, &(wr_random_tensor){
+                .name = "token_types.weight", .rows = 2, .columns = width, .deviation = 0.3f});
+    put(to, &(wr_random_tensor){
+                .name = "token_embd_norm.weight", .columns = width, .mean = 1, .deviation = 0.1f});
+    put(to,
+        &(wr_random_tensor){.name = "token_embd_norm.bias", .columns = width, .deviation = 0.1f});
 }
 
 /* What comes before the blocks and after them; the output matrix may be the embedding. */
@@ -232,24 +270,36 @@ static void put_ends(listing *to) {
     const wr_random_shape *shape = to->shape;
     const weir_random_model *asked = &shape->asked;
     const unsigned biases = shape->family->biases;
-    put(to, &(wr_random_tensor){"token_embd.weight", asked->vocabulary, asked->width, true, 0, 0});
+    put(to, &(wr_random_tensor){.name = "token_embd.weight",
+                                .rows = asked->vocabulary,
+                                .columns = asked->width,
+                                .matrix = true});
     if (shape->positions == WR_POSITIONS_LEARNED) {
-        put(to,
-            &(wr_random_tensor){"position_embd.weight", asked->context, asked->width, true, 0, 0});
+        put(to, &(wr_random_tensor){.name = "position_embd.weight",
+                                    .rows = asked->context,
+                                    .columns = asked->width,
+                                    .matrix = true});
     }
     if (shape->family->encoder) {
         put_encoder(to);
         return;
     }
-    put(to, &(wr_random_tensor){"output_norm.weight", 0, asked->width, false, 1, 0.1f});
+    put(to,
+        &(wr_random_tensor){
+            .name = "output_norm.weight", .columns = asked->width, .mean = 1, .deviation = 0.1f});
     if ((biases & WR_BIAS_NORM) != 0) {
-        put(to, &(wr_random_tensor){"output_norm.bias", 0, asked->width, false, 0, 0.1f});
+        put(to, &(wr_random_tensor){
+                    .name = "output_norm.bias", .columns = asked->width, .deviation = 0.1f});
     }
     if (!asked->tied) {
-        put(to, &(wr_random_tensor){"output.weight", asked->vocabulary, asked->width, true, 0, 0});
+        put(to, &(wr_random_tensor){.name = "output.weight",
+                                    .rows = asked->vocabulary,
+                                    .columns = asked->width,
+                                    .matrix = true});
     }
     if ((biases & WR_BIAS_HEAD) != 0) {
-        put(to, &(wr_random_tensor){"output.bias", 0, asked->vocabulary, false, 0, 0.1f});
+        put(to, &(wr_random_tensor){
+                    .name = "output.bias", .columns = asked->vocabulary, .deviation = 0.1f});
     }
 }
 

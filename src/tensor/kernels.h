@@ -169,8 +169,8 @@ typedef struct wr_attention_token {
 /*
  * Attention of a tile of tokens for query heads that share one KV head (grouped queries).
  *
- *   s_j = scale * (q . k_j) - slope * distance
- *   out = sum_j exp(s_j - m) v_j / (exp(z - m) + sum_j exp(s_j - m))
+ *   s_j = cap(scale * (q . k_j)) - slope * distance,   cap(s) = c tanh(s / c) where there is a cap
+ * c out = sum_j exp(s_j - m) v_j / (exp(z - m) + sum_j exp(s_j - m))
  *
  * q is query_pinned for pinned keys, query_recent for recent ones. The distance of key number n is
  * pinned_at - n or recent_at - n, the slope is slope[head] (Press et al., "Train Short, Test Long",
@@ -190,6 +190,7 @@ typedef struct wr_attention {
     int32_t key_dim;
     int32_t value_dim;
     float scale;
+    float cap;               /* c (Gemma 2's soft-cap); 0: none */
     const float *sink_logit; /* [heads] or NULL */
     const float *slope;      /* [heads] or NULL */
     wr_kv_sequence pinned;

@@ -2,8 +2,8 @@
  * Attention over pages of keys with an online softmax (Milakov and Gimelshein, "Online normalizer
  * calculation for softmax", 2018): every page is one step.
  *
- *   m' = max(m, max_j s_j)      s_j = scale * (q . k_j) - slope * distance for the keys j of the
- *                               page that are seen
+ *   m' = max(m, max_j s_j)      s_j = cap(scale * (q . k_j)) - slope * distance for the keys j of
+ *                               the page that are seen
  *   l' = l e^(m-m') + sum_j e^(s_j-m')
  *   o' = o e^(m-m') + sum_j e^(s_j-m') v_j
  *
@@ -38,7 +38,9 @@ static void score_page(state *at, const wr_kv_sequence *from, int32_t first, int
         float sum = 0;
         wr_scalar_kv_read_key(from->type, page + from->key_offset, j, at->row, job->key_dim);
         for (int32_t d = 0; d < job->key_dim; d++) sum += at->query[d] * at->row[d];
-        at->scores[j] = job->scale * sum - at->slope * (float)(at->at - (first + j));
+        sum *= job->scale;
+        if (job->cap > 0) sum = job->cap * tanhf(sum / job->cap);
+        at->scores[j] = sum - at->slope * (float)(at->at - (first + j));
         if (at->told != NULL) *at->told++ = at->scores[j];
     }
 }

@@ -22,6 +22,7 @@ typedef struct shape {
     int32_t tokens, heads, key_dim, value_dim;
     int32_t pinned_pages, recent_pages;
     bool sink, alibi;
+    float cap; /* of scores; 0: none */
 } shape;
 
 static wr_kv_sequence *sequence_of(scene *s, int which) {
@@ -175,6 +176,7 @@ static void scene_make(scene *s, const shape *a, uint64_t seed) {
     for (int h = 0; h < a->heads; h++)
         s->slope[h] = exp2f(-8.0f * (float)(h + 1) / (float)a->heads);
     job->slope = a->alibi ? s->slope : NULL;
+    job->cap = a->cap;
     s->scratch = guarded_floats(wr_attention_scratch(a->heads, a->key_dim, a->value_dim), 4);
     job->scratch = s->scratch.data;
 }
@@ -201,6 +203,7 @@ static shape random_shape(int type) {
     a.recent_pages = between(1, MAX_PAGES);
     a.sink = random_below(2) == 0;
     a.alibi = random_below(2) == 0;
+    a.cap = random_below(3) == 0 ? 0.5f + (float)random_below(60) : 0;
     return a;
 }
 
@@ -230,8 +233,9 @@ static void naive_scores(scene *s, int token, int32_t head, naive *n) {
             const wr_attention_token *at = &s->tokens[token];
             const int32_t distance = (which == PINNED ? at->pinned_at : at->recent_at) - j;
             const double bias = s->job.slope != NULL ? (double)s->slope[head] * distance : 0;
-            n->scores[n->keys++] = sum * (double)s->job.scale - bias;
-            n->score_size = fmax(n->score_size, size * (double)s->job.scale + fabs(bias));
+            const double cap = (double)s->job.cap, score = sum * (double)s->job.scale;
+            n->scores[n->keys++] = (cap > 0 ? cap * tanh(score / cap) : score) - bias;
+            n->score_size = fmax(n->score_size, size * (double)s->job.scale + fabs(bias) + cap);
         }
     }
 }

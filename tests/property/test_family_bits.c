@@ -62,6 +62,11 @@ static weir_random_model shape_of(const wr_family *family, bool variant) {
     shape.rotary_dim = 10;
     shape.layer_window = variant ? 11 : 0;
     shape.tied = variant;
+    if (family->experts == WR_EXPERTS_ALWAYS || (family->experts == WR_EXPERTS_MAY && variant)) {
+        shape.experts = variant ? 5 : 8;
+        shape.experts_used = variant ? 3 : 2;
+        if (!variant) shape.format = "MXFP4";
+    }
     return shape;
 }
 

@@ -38,6 +38,7 @@ typedef struct page_step {
     float *told;         /* NULL, or where head 0's scores of this page go */
     int64_t told_keys;   /* from head to head there */
     const float *slope;  /* NULL, or [heads] */
+    float cap;           /* in base 2; 0: none */
     float at;            /* where the query stands, counted from the page's first place */
 } page_step;
 
@@ -204,6 +205,15 @@ INLINE void weigh_page(page_step *p, const int heads) {
     v_store(p->sum, v_fma(v_load(p->sum), shrink, sum_of_each(each, heads)));
 }
 
+/* c tanh(s / c) as c - 2 c / (1 + e^(2 s / c)). */
+static void cap_page(const page_step *p, int32_t heads) {
+    const vec cap = v_all(p->cap), twice = v_all(2 * p->cap), factor = v_all(2 / p->cap);
+    for (int32_t i = 0; i < heads * WR_PAGE_TOKENS; i += LANES) {
+        const vec grown = v_exp(v_mul(v_load(p->scores + i), factor));
+        v_store(p->scores + i, v_sub(cap, v_div(twice, v_add(v_all(1), grown))));
+    }
+}
+
 static void bias_page(const page_step *p, int32_t heads) {
     for (int32_t h = 0; h < heads; h++) {
         const vec slope = v_all(p->slope[h] * LOG2_OF_E);
@@ -216,6 +226,7 @@ static void bias_page(const page_step *p, int32_t heads) {
 
 INLINE void take_page(wr_kv_type type, page_step *p, const int heads) {
     score_page(type, p, heads);
+    if (p->cap > 0) cap_page(p, heads);
     if (p->slope != NULL) bias_page(p, heads);
     if (p->seen.end - p->seen.begin < WR_PAGE_TOKENS || p->told != NULL) show_and_hide(p, heads);
     weigh_page(p, heads);
@@ -342,6 +353,7 @@ static void attend_sequence(token_state *at, const wr_kv_sequence *from, const f
                        .scores = at->scores,
                        .shrink = at->shrink,
                        .base = at->base,
+                       .cap = at->job->cap * LOG2_OF_E,
                        .at = (float)(query_at - i * WR_PAGE_TOKENS)};
         attend_page(at, from, &p);
     }

@@ -1,7 +1,7 @@
 /*
  * Any bytes as the body of a request to the server: read, or refused with a sentence.
  *
- *   byte 0   which request: a completion, a chat, a stream, text, a mark, a place
+ *   byte 0   which request: a completion, a chat, a stream, text, a mark, a place, inputs to embed
  *   rest     the body
  */
 #include <math.h>
@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "embed_request.h"
 #include "openai_request.h"
 #include "streams_request.h"
 
@@ -89,16 +90,31 @@ static weir_status read_place(json_t *object, bool rewinds, weir_error *error) {
     return status;
 }
 
+static weir_status read_inputs(json_t *object, weir_error *error) {
+    embed_request made;
+    weir_status status = embed_request_read(object, VOCABULARY, 64, &made, error);
+    if (status == WEIR_OK) {
+        require(made.count > 0 && made.count <= EMBED_INPUTS);
+        for (int64_t i = 0; i < made.count; i++) {
+            require(made.inputs[i].size > 0);
+            require((made.inputs[i].text == NULL) == (made.inputs[i].tokens != NULL));
+        }
+    }
+    embed_request_free(&made);
+    return status;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     weir_error error = {0};
     if (size == 0) return 0;
     json_t *object = json_object_of((const char *)data + 1, size - 1, &error);
     weir_status status = object != NULL ? WEIR_OK : error.status;
     if (object != NULL) {
-        int which = data[0] % 7;
+        int which = data[0] % 8;
         status = which < 2    ? read_openai(object, which == 1, &error)
                  : which == 2 ? read_stream(object, &error)
                  : which < 5  ? read_text(object, which == 4, &error)
+                 : which == 7 ? read_inputs(object, &error)
                               : read_place(object, which == 6, &error);
     }
     if (status != WEIR_OK) {

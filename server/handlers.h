@@ -3,6 +3,7 @@
 #define WEIR_SERVER_HANDLERS_H
 
 #include "auth.h"
+#include "embeddings.h"
 #include "generate_job.h"
 #include "http.h"
 #include "worker.h"
@@ -14,11 +15,13 @@ struct server_state {
     int64_t opened; /* seconds since 1970 */
     server_metrics metrics;
     server_auth *auth;
-    server_worker *worker;
+    server_worker *worker; /* NULL: the model is an encoder */
+    server_embeddings *embeddings;
     server_http *http;
 };
 
 extern const http_route server_routes[];
+extern const http_route server_encoder_routes[]; /* of models without streams */
 
 /* The body as an object; NULL: refused. An empty body is an empty object. */
 json_t *handler_body(http_request *request);
@@ -42,6 +45,7 @@ void handle_page_file(http_request *request);
 void handle_completions(http_request *request);
 void handle_chat(http_request *request);
 void handle_embeddings(http_request *request);
+void handle_no_streams(http_request *request);
 
 /* streams_api.c */
 void handle_create_stream(http_request *request);

@@ -134,5 +134,27 @@ void handle_chat(http_request *request) {
 }
 
 void handle_embeddings(http_request *request) {
-    refuse(request->reply, 501, "UNSUPPORTED", "this server makes no embeddings yet");
+    struct server_state *server = request->server;
+    const weir_model_info *info = weir_model_get_info(server->model);
+    embed_request asked;
+    weir_error error;
+    json_t *object = handler_body(request);
+    if (object == NULL) {
+        return;
+    }
+    weir_status status =
+        embed_request_read(object, (int32_t)info->vocabulary, info->width, &asked, &error);
+    if (status != WEIR_OK) {
+        refuse_error(request->reply, &error);
+    } else if (knows_model(request, asked.model)) {
+        embeddings_submit(server->embeddings, json_incref(object), &asked, request->reply);
+    }
+    embed_request_free(&asked);
+    json_decref(object);
+}
+
+void handle_no_streams(http_request *request) {
+    refuse(
+        request->reply, 400, "UNSUPPORTED",
+        "this model is an encoder, which reads a whole text both ways: it makes embeddings only");
 }

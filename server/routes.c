@@ -25,3 +25,14 @@ const http_route server_routes[] = {
     {"GET", "/v1/streams/:/events", BODY_NONE, false, handle_events},
     {0},
 };
+
+const http_route server_encoder_routes[] = {
+    {"GET", "/health", BODY_NONE, true, handle_health},
+    {"GET", "/metrics", BODY_NONE, false, handle_metrics},
+    {"GET", "/v1/models", BODY_NONE, false, handle_models},
+    {"POST", "/v1/embeddings", BODY_WHOLE, false, handle_embeddings},
+    {"POST", "/v1/completions", BODY_NONE, false, handle_no_streams},
+    {"POST", "/v1/chat/completions", BODY_NONE, false, handle_no_streams},
+    {"POST", "/v1/streams", BODY_NONE, false, handle_no_streams},
+    {0},
+};

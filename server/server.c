@@ -21,6 +21,7 @@ server_settings server_settings_default(void) {
         .most_tokens = 65536,
         .timeout = 60,
         .drain = 30,
+        .idle = 600,
     };
 }
 
@@ -79,6 +80,22 @@ static weir_status check_address(const server_settings *settings, weir_error *er
     return status;
 }
 
+/* Those who compute, then those who ask them to. */
+static weir_status open_threads(struct server_state *server, weir_error *error) {
+    const server_settings *settings = &server->settings;
+    bool encoder = weir_model_get_info(server->model)->encoder;
+    weir_status status =
+        embeddings_create(server->model, settings, server->model_name, &server->embeddings, error);
+    if (status == WEIR_OK && !encoder) {
+        status = worker_create(server->model, settings, &server->metrics, &server->worker, error);
+    }
+    return status == WEIR_OK
+               ? http_create(settings, encoder ? server_encoder_routes : server_routes,
+                             server->auth, &server->metrics, worker_wake, server->worker, server,
+                             &server->http, error)
+               : status;
+}
+
 weir_status server_open(const weir_model *model, const server_settings *settings,
                         server_state **out, weir_error *error) {
     *out = NULL;
@@ -99,11 +116,7 @@ weir_status server_open(const weir_model *model, const server_settings *settings
     }
     status = auth_open(settings->api_key_file, &made->auth, error);
     if (status == WEIR_OK) {
-        status = worker_create(model, settings, &made->metrics, &made->worker, error);
-    }
-    if (status == WEIR_OK) {
-        status = http_create(settings, server_routes, made->auth, &made->metrics, worker_wake,
-                             made->worker, made, &made->http, error);
+        status = open_threads(made, error);
     }
     if (status != WEIR_OK) {
         server_close(made);
@@ -128,6 +141,7 @@ void server_close(server_state *server) {
         http_quiesce(server->http);
         worker_drain(server->worker, (double)server->settings.drain);
     }
+    embeddings_destroy(server->embeddings);
     http_destroy(server->http);
     worker_destroy(server->worker);
     auth_close(server->auth);

@@ -36,7 +36,7 @@ weir_status worker_create(const weir_model *model, const server_settings *settin
                           server_metrics *metrics, server_worker **out, weir_error *error);
 /* The job is taken. Refused with 429 when the queue is full, with 503 when the server ends. */
 void worker_submit(server_worker *worker, server_job *job);
-void worker_wake(void *worker);
+void worker_wake(void *worker); /* NULL: nobody to wake */
 /* No more jobs; work under way goes on for so many seconds, then it is broken off. Returns when all
  * is done. */
 void worker_drain(server_worker *worker, double seconds);

@@ -250,6 +250,19 @@ for i in 1 2 3 4 5 6 7 8 9 10 11 12; do
   equal "text $i" "$(json "$dir/many.$i" choices.0.text)" "$(json "$dir/one" text)"
 done
 
+# ---- embeddings ---------------------------------------------------------------------------------
+
+"$weir" embed "$model" --text 'the river' --text 'and the mill' --json >"$dir/run"
+ask /v1/embeddings '{"input":["the river","and the mill"]}'
+is 200 'vectors'
+for i in 0 1; do
+  equal "vector $i" "$(json "$dir/out" data.$i.embedding)" "$(json "$dir/run" vectors.$i)"
+done
+ask /v1/embeddings '{"input":"the river","encoding_format":"base64"}'
+equal 'its bytes' "$(json "$dir/out" data.0.embedding | base64 -d | wc -c)" 256
+ask /v1/embeddings '{"input":""}'
+refused 400 'input must be'
+
 # ---- refusals -----------------------------------------------------------------------------------
 
 ask /v1/completions '{"prompt":'
@@ -351,6 +364,19 @@ equal 'all hear when to come back' "$(grep -ci '^Retry-After: ' "$dir/heads")" 4
 kill -9 "$client"
 wait_for 'the work to stop' metric_is tasks 0
 stop
+
+# An encoder has no streams.
+encoder=$dir/encoder.gguf
+"$weir" make-random --out "$encoder" --family bert --vocabulary 512 --seed 3 --context 64
+decoder=$model
+model=$encoder
+start --quiet
+ask /v1/embeddings '{"input":"the river"}'
+is 200 'a vector'
+ask /v1/completions '{"prompt":"x"}'
+refused 400 'encoder'
+stop
+model=$decoder
 
 refuses '--api-key-file' serve "$model" --listen 0.0.0.0:0
 refuses '--listen wants' serve "$model" --listen nowhere

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "embed_request.h"
 #include "openai_request.h"
 #include "streams_request.h"
 
@@ -333,6 +334,53 @@ static void places_are_read(void **state) {
     json_decref(object);
 }
 
+/* ---- embeddings ------------------------------------------------------------------------------ */
+
+static void refuse_inputs(const char *text, const char *words) {
+    embed_request made;
+    weir_error error = {0};
+    json_t *object = object_of(text);
+    assert_int_equal(embed_request_read(object, VOCABULARY, 64, &made, &error), WEIR_USAGE);
+    if (strstr(error.message, words) == NULL) fail_msg("%s: %s", text, error.message);
+    embed_request_free(&made);
+    json_decref(object);
+}
+
+static void inputs_are_read(void **state) {
+    (void)state;
+    embed_request made;
+    weir_error error;
+    json_t *object = object_of("{\"input\":[\"ab\",[1,2,3],\"c\"],\"encoding_format\":\"base64\","
+                               "\"dimensions\":64}");
+    assert_int_equal(embed_request_read(object, VOCABULARY, 64, &made, &error), WEIR_OK);
+    assert_int_equal(made.count, 3);
+    assert_true(made.base64);
+    assert_memory_equal(made.inputs[0].text, "ab", 2);
+    assert_int_equal(made.inputs[1].size, 3);
+    assert_int_equal(made.inputs[1].tokens[2], 3);
+    embed_request_free(&made);
+    json_decref(object);
+    refuse_inputs("{}", "input must be");
+    refuse_inputs("{\"input\":[]}", "input must be");
+    refuse_inputs("{\"input\":\"\"}", "input must be");
+    refuse_inputs("{\"input\":[\"a\",\"\"]}", "input must be");
+    refuse_inputs("{\"input\":[[]]}", "input must be");
+    refuse_inputs("{\"input\":[1,512]}", "tokens");
+    refuse_inputs("{\"input\":[[1],[-1]]}", "tokens");
+    refuse_inputs("{\"input\":\"a\",\"dimensions\":32}", "dimensions");
+    refuse_inputs("{\"input\":\"a\",\"encoding_format\":\"int8\"}", "encoding_format");
+}
+
+static void bytes_become_base64(void **state) {
+    static const char *const wanted[] = {"", "Zg==", "Zm8=", "Zm9v", "Zm9vYg==", "Zm9vYmE="};
+    (void)state;
+    for (size_t size = 0; size < 6; size++) {
+        char *text = base64_encode("fooba", size);
+        assert_string_equal(text, wanted[size]);
+        free(text);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bodies_that_are_none),
@@ -347,6 +395,8 @@ int main(void) {
         cmocka_unit_test(sizes_that_do_not_apply_are_refused),
         cmocka_unit_test(texts_are_read),
         cmocka_unit_test(places_are_read),
+        cmocka_unit_test(inputs_are_read),
+        cmocka_unit_test(bytes_become_base64),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

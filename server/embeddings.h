@@ -1,0 +1,24 @@
+/*
+ * Vectors of texts: a thread of its own, beside the worker, since no stream is needed for them. It
+ * takes one request after the other, a few texts at a time. The memory that it computes in is
+ * reserved by the first request.
+ */
+#ifndef WEIR_SERVER_EMBEDDINGS_H
+#define WEIR_SERVER_EMBEDDINGS_H
+
+#include "embed_request.h"
+#include "reply.h"
+#include "settings.h"
+
+typedef struct server_embeddings server_embeddings;
+
+/* `model_name` is borrowed. */
+weir_status embeddings_create(const weir_model *model, const server_settings *settings,
+                              const char *model_name, server_embeddings **out, weir_error *error);
+/* `object` and `request` are taken; the reply is shared. Refused with 429 when too many wait. */
+void embeddings_submit(server_embeddings *embeddings, json_t *object, embed_request *request,
+                       server_reply *to);
+/* What is under way is finished, what waits is refused. NULL is allowed. */
+void embeddings_destroy(server_embeddings *embeddings);
+
+#endif

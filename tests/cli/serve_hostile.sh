@@ -1,0 +1,93 @@
+# serve, to clients that do not behave: others are served meanwhile, nothing is left behind, and the
+# server ends in order.
+# shellcheck source=tests/cli/lib.sh
+. "$(dirname "$0")/lib.sh"
+
+command -v curl >/dev/null || {
+  echo 'curl is not installed'
+  exit 77
+}
+hostile=${WEIR_BUILD:-$(dirname "$1")}/tests/hostile_client
+
+model=$dir/model.gguf
+make_model "$model"
+"$weir" serve "$model" --listen 127.0.0.1:0 --sinks 4 --window 28 --timeout 3 --connections 200 \
+  --memory 64M >"$dir/address" 2>"$dir/log" &
+server=$!
+trap '[ -z "$server" ] || kill -9 "$server" 2>/dev/null; rm -rf "$dir"' EXIT
+wait_for 'the server' test -s "$dir/address"
+base=$(cat "$dir/address")
+port=${base##*:}
+
+metric() { curl -s -m 60 "$base/metrics" | sed -n "s/^weir_$1 //p"; }
+metric_is() { [ "$(metric "$1")" = "$2" ]; }
+
+# served WHAT: an honest client gets the text that it should, and nothing of the others is left.
+wanted=$("$weir" run "$model" --sinks 4 --window 28 --prompt 'the mill' -n 20 --seed 3)
+served() {
+  curl -s -m 60 "$base/v1/completions" -H 'Content-Type: application/json' \
+    -d '{"prompt":"the mill","max_tokens":20,"seed":3}' >"$dir/out"
+  equal "served, $1" "$(json "$dir/out" choices.0.text)" "$wanted"
+}
+left_nothing() {
+  wait_for "no task, $1" metric_is tasks 0
+  wait_for "no stream, $1" metric_is streams 0
+  equal "no queue, $1" "$(metric queue)" 0
+}
+
+served 'before'
+memory=$(metric memory_planned_bytes)
+for what in half garbage pipeline; do
+  ok "$what" "$hostile" "$port" $what
+  served "after $what"
+  left_nothing "after $what"
+done
+"$hostile" "$port" slow &
+slow=$!
+served 'beside slow ones'
+wait "$slow"
+ok 'many' "$hostile" "$port" many >"$dir/out"
+wait_for 'their connections to go' metric_is connections 1
+served 'after many'
+
+# Two that never read: their work pauses, and ends when they have been silent for too long.
+mkfifo "$dir/hold"
+for i in 1 2; do
+  "$hostile" "$port" deaf <"$dir/hold" >"$dir/deaf.$i" &
+  eval "deaf$i=\$!"
+done
+exec 9>"$dir/hold"
+wait_for 'both to ask' sh -c "[ -s '$dir/deaf.1' ] && [ -s '$dir/deaf.2' ]"
+served 'beside deaf ones'
+left_nothing 'after deaf ones'
+exec 9>&-
+# shellcheck disable=SC2154 # set by eval
+wait "$deaf1" "$deaf2"
+
+# Bodies that are appended as they arrive, and break off.
+curl -s "$base/v1/streams" -H 'Content-Type: application/json' -d '{}' >"$dir/out"
+stream=$(json "$dir/out" id)
+for i in 1 2 3; do
+  { # the server reads, and waits for more
+    printf 'the river runs on '
+    sleep 5
+  } | curl -s -T - -X POST "$base/v1/streams/$stream/append" -H 'Content-Type: text/plain' \
+    >/dev/null 2>&1 &
+  client=$!
+  wait_for 'the append' metric_is tasks 1
+  kill -9 "$client"
+  wait_for 'its end' metric_is tasks 0
+done
+curl -s "$base/v1/streams/$stream" >"$dir/out"
+ok 'what came is there' test "$(json "$dir/out" index)" -gt 0
+equal 'and no more is on its way' "$(json "$dir/out" waiting)" 0
+curl -s -X DELETE "$base/v1/streams/$stream" >/dev/null
+left_nothing 'at the end'
+equal 'no memory is promised to anybody' "$(metric memory_planned_bytes)" "$memory"
+
+kill -TERM "$server"
+got=0
+wait "$server" || got=$?
+server=
+equal 'ends in order' "$got" 0
+done_with

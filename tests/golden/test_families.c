@@ -20,12 +20,33 @@
 #define MOST 1e-4
 
 /* Those that the engine runs: a family that has become one gets its line. */
-static const char *const running[] = {
-    "llama",          "llama-biased", "mistral",  "gptneox",  "gptneox-sequential", "falcon-multi",
-    "falcon-grouped", "mpt",          "gpt2",     "stablelm", "stablelm-parallel",  "phi2",
-    "phi3",           "phi3-long",    "qwen2",    "qwen3",    "starcoder2",         "olmo2",
-    "smollm3",        "mixtral",      "qwen3moe", "gpt-oss",  "gpt-oss-mxfp4",      "gemma",
-    "gemma2",         "gemma3"};
+static const char *const running[] = {"llama",
+                                      "llama-biased",
+                                      "mistral",
+                                      "gptneox",
+                                      "gptneox-sequential",
+                                      "falcon-multi",
+                                      "falcon-grouped",
+                                      "mpt",
+                                      "gpt2",
+                                      "stablelm",
+                                      "stablelm-parallel",
+                                      "phi2",
+                                      "phi3",
+                                      "phi3-long",
+                                      "qwen2",
+                                      "qwen3",
+                                      "starcoder2",
+                                      "olmo2",
+                                      "smollm3",
+                                      "mixtral",
+                                      "qwen3moe",
+                                      "gpt-oss",
+                                      "gpt-oss-mxfp4",
+                                      "gemma",
+                                      "gemma2",
+                                      "gemma3",
+                                      "gemma3-scaled"};
 
 static json_t *figures;
 static char folder[512];

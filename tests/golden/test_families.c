@@ -22,6 +22,9 @@
 /* Those that the engine runs: a family that has become one gets its line. */
 static const char *const running[] = {"llama",
                                       "llama-biased",
+                                      "llama-linear",
+                                      "llama-dynamic",
+                                      "llama-yarn",
                                       "mistral",
                                       "gptneox",
                                       "gptneox-sequential",

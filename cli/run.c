@@ -16,6 +16,9 @@ static const cli_option options[] = {
      .help = "the same from a file of any length; - reads standard input as it arrives"},
     {"--system", OPTION_TEXT, "TEXT", .at = AT(system), .begins = true,
      .policies = ONLY_SINK | ONLY_DENSE, .help = "a text before all others, never forgotten"},
+    {"--template", OPTION_TEXT, "NAME", .at = AT(chat_template),
+     .help = "--prompt is a user's message (and --system the system's), written as the chat "
+             "template NAME; file: as the model's own"},
     {"-n", OPTION_COUNT, "N", .at = AT(n), .range = "[-1,inf)",
      .help = "tokens to make; -1: without end (default 256)"},
     {"--seconds", OPTION_COUNT, "N", .at = AT(seconds), .range = "[1,inf)",
@@ -110,6 +113,9 @@ static weir_status check(const run_arguments *arguments, weir_error *error) {
     }
     weir_status status = check_questions(arguments, error);
     if (status == WEIR_OK) {
+        status = run_chat_check(arguments, error);
+    }
+    if (status == WEIR_OK) {
         status = lookup_check(&arguments->lookup, &arguments->engine, error);
     }
     if (status == WEIR_OK) {
@@ -131,6 +137,9 @@ static weir_status count_all(const run_session *session, int64_t *count, bool *k
     *count = arguments->n.given ? arguments->n.count : DEFAULT_TOKENS;
     *known = true;
     weir_status status = WEIR_OK;
+    if (arguments->chat_template.given) {
+        return run_chat_count(session, count, error);
+    }
     if (arguments->system.given) {
         const char *text = arguments->system.text;
         status = input_count_tokens(session->model, text, strlen(text), count, error);
@@ -182,6 +191,8 @@ static weir_status create_stream(run_session *session, weir_stream_options *stre
     stream->eviction = (weir_eviction)arguments->evict.count;
     if (stream->policy == WEIR_DENSE) {
         status = check_dense(session, stream, error);
+    } else if (stream->policy == WEIR_SINK && arguments->chat_template.given) {
+        status = run_chat_keep(session, stream, error);
     } else if (stream->policy == WEIR_SINK) {
         const char *system = arguments->system.given ? arguments->system.text : "";
         status = keep_first(stream, session->model, system, arguments->pin.count, error);
@@ -231,8 +242,8 @@ static weir_status generate_text(run_session *session, weir_error *error) {
     weir_generate generate = weir_generate_default();
     generate.tokens = arguments->n.given ? arguments->n.count : DEFAULT_TOKENS;
     generate.stop_at_end = generate.tokens >= 0 || arguments->stop_at_end.given;
-    generate.stop = arguments->sampling.stop.items;
-    generate.stop_count = arguments->sampling.stop.given;
+    generate.stop = session->stop;
+    generate.stop_count = run_stops(session);
     generate.lookup = (int)arguments->lookup.count;
     if (generate.tokens == 0) {
         return WEIR_OK;
@@ -297,8 +308,7 @@ static int run(cli_call *call, void *arguments) {
         status = output_check_path(session->arguments->save.text, &error);
     }
     if (status == WEIR_OK) {
-        const engine_arguments *engine = &session->arguments->engine;
-        status = open_model(call->model, engine, false, &session->model, &error);
+        status = run_open_model(session, call->model, &error);
     }
     if (status == WEIR_OK) {
         status = open_stream(session, &error);

@@ -245,6 +245,9 @@ static weir_status feed_system(run_session *session, const char *text, weir_erro
 static weir_status feed_all(run_session *session, weir_error *error) {
     const run_arguments *arguments = session->arguments;
     weir_status status = WEIR_OK;
+    if (arguments->chat_template.given) {
+        return run_chat_feed(session, error);
+    }
     if (arguments->system.given) {
         status = feed_system(session, arguments->system.text, error);
     }

@@ -2,6 +2,7 @@
  * One `weir run`: what was asked for, the stream, and what has come of it so far.
  *
  *   run.c          options and checks; the order of things
+ *   run_chat.c     --template: the prompt as a message
  *   run_input.c    feeding: a prompt, a file, standard input as it arrives, questions meanwhile
  *   run_output.c   text as it is made, JSON, statistics
  */
@@ -17,7 +18,7 @@
 #include "common/stream_options.h"
 
 typedef struct run_arguments {
-    cli_value prompt, file, system, n, seconds, stop_at_end;
+    cli_value prompt, file, system, chat_template, n, seconds, stop_at_end;
     cli_value pin, evict, save, load;
     cli_value ask, every, answer;
     cli_value lookup, stats, json;
@@ -32,6 +33,8 @@ typedef struct run_excerpt {
     char text[EXCERPT_MAX];
     size_t size;
 } run_excerpt;
+
+#define RUN_STOPS 16
 
 typedef struct run_session {
     cli_call *call;
@@ -52,7 +55,8 @@ typedef struct run_session {
     bool news;            /* something was read since the last question */
 
     /* generating */
-    bool terminal; /* text goes to one */
+    const char *stop[RUN_STOPS]; /* the options' and the template's */
+    bool terminal;               /* text goes to one */
     weir_generated made;
     double generate_seconds, deadline; /* deadline 0: none */
     token_list tokens;                 /* with --json and an end */
@@ -64,6 +68,17 @@ typedef struct run_session {
 } run_session;
 
 bool run_json_lines(const run_session *session); /* one object per token or answer, no end known */
+
+/* --template: what can be said before anything is opened; the model, for it or not. */
+weir_status run_chat_check(const run_arguments *arguments, weir_error *error);
+weir_status run_open_model(run_session *session, const char *path, weir_error *error);
+/* With it: add the tokens of the messages to *count; what is kept for ever; feed them. */
+weir_status run_chat_count(const run_session *session, int64_t *count, weir_error *error);
+weir_status run_chat_keep(const run_session *session, weir_stream_options *stream,
+                          weir_error *error);
+weir_status run_chat_feed(run_session *session, weir_error *error);
+/* Fill session->stop, and how many there are. */
+int run_stops(run_session *session);
 
 /* Feed all that was asked for; prompt_tokens and feed_seconds are set on failure too. */
 weir_status run_feed(run_session *session, weir_error *error);

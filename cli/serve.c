@@ -12,6 +12,7 @@
 typedef struct serve_arguments {
     cli_value listen, api_key_file, tls_certificate, tls_key;
     cli_value streams, rows, memory, queue, connections, max_body, max_tokens, timeout, drain;
+    cli_value store, power_safe, idle;
     cli_value evict, chat_template, quiet;
     retention_arguments retention;
     engine_arguments engine;
@@ -52,6 +53,16 @@ static const cli_option limit_options[] = {
     {0},
 };
 
+static const cli_option store_options[] = {
+    {"--store", OPTION_TEXT, "DIR", .at = AT(store),
+     .help = "keep streams in this folder: they survive a crash, and leave memory while idle"},
+    {"--power-safe", OPTION_FLAG, NULL, .at = AT(power_safe),
+     .help = "what was acknowledged survives a loss of power as well (slower)"},
+    {"--idle", OPTION_COUNT, "SECONDS", .at = AT(idle), .range = "[1,inf)",
+     .help = "after which a stored stream leaves memory (default 600)"},
+    {0},
+};
+
 static const cli_option chat_options[] = {
     {"--evict", OPTION_WORD, "HOW", .at = AT(evict), .words = EVICTION_WORDS,
      .policies = ONLY_EVICTING, .help = "forget by token, or whole messages (default token)"},
@@ -63,6 +74,7 @@ static const cli_option chat_options[] = {
 static const cli_group groups[] = {
     {"Options", options, 0},
     {"Limits", limit_options, 0},
+    {"The store", store_options, 0},
     {"Streams of requests that do not say it", retention_options, AT(retention)},
     {"Conversations", chat_options, 0},
     {"The engine", engine_options, AT(engine)},
@@ -88,12 +100,19 @@ static weir_status read_settings(const serve_arguments *arguments, server_settin
     take_count(&settings->most_tokens, &arguments->max_tokens);
     take_count(&settings->timeout, &arguments->timeout);
     take_count(&settings->drain, &arguments->drain);
+    take_count(&settings->idle, &arguments->idle);
     settings->streams = (int32_t)streams;
     settings->listen = arguments->listen.given ? arguments->listen.text : settings->listen;
     settings->api_key_file = arguments->api_key_file.text;
     settings->tls_certificate = arguments->tls_certificate.text;
     settings->tls_key = arguments->tls_key.text;
+    settings->store = arguments->store.text;
+    settings->power_safe = arguments->power_safe.given > 0;
     settings->quiet = arguments->quiet.given > 0;
+    if ((settings->power_safe || arguments->idle.given) && settings->store == NULL) {
+        return weir_error_set(error, WEIR_USAGE, "%s belongs to --store DIR",
+                              settings->power_safe ? "--power-safe" : "--idle");
+    }
     weir_status status =
         check_policies(groups, arguments, 1u << arguments->retention.policy.count, error);
     if (status == WEIR_OK && arguments->retention.policy.count == WEIR_RECOMPUTE) {

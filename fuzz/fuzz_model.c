@@ -53,6 +53,27 @@ static void compute(const weir_model *model, weir_policy policy) {
     weir_stream_destroy(stream);
 }
 
+/* An encoder has vectors instead. */
+static void embed(const weir_model *model) {
+    weir_error error = {0};
+    weir_embedder *embedder;
+    int32_t tokens[TOKENS];
+    const weir_model_info *info = weir_model_get_info(model);
+    weir_embed_options options = {.threads = 1, .tokens = 1};
+    if (info->trained_context >= TOKENS) options.tokens = TOKENS;
+    float *vector = calloc((size_t)info->width, sizeof *vector);
+    require(vector != NULL);
+    for (int32_t i = 0; i < TOKENS; i++) tokens[i] = (int32_t)(i * 31 % info->vocabulary);
+    if (weir_embedder_create(model, &options, &embedder, &error) != WEIR_OK) {
+        require_sentence(&error);
+    } else {
+        if (weir_embed_tokens(embedder, tokens, options.tokens, vector, NULL, &error) != WEIR_OK)
+            require_sentence(&error);
+        weir_embedder_destroy(embedder);
+    }
+    free(vector);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     char path[64];
     weir_error error = {0};
@@ -63,6 +84,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (weir_model_open(path, NULL, &model, &error) != WEIR_OK) {
         require(model == NULL);
         require_sentence(&error);
+    } else if (weir_model_get_info(model)->encoder) {
+        embed(model);
     } else {
         compute(model, WEIR_SINK);
         compute(model, WEIR_RECOMPUTE);

@@ -32,9 +32,9 @@ static weir_status find_session(server_worker *worker, const generate_job *job,
         given.batch = options.batch;
         return registry_open(registry, &given, false, out, error);
     }
-    *out = registry_find(registry, job->id);
-    if (*out == NULL) {
-        return weir_error_set(error, WEIR_USAGE, "there is no stream \"%s\"", job->id);
+    weir_status status = registry_find(registry, job->id, out, error);
+    if (status != WEIR_OK) {
+        return status;
     }
     return job->source == FROM_FORK ? registry_fork(registry, *out, false, out, error) : WEIR_OK;
 }

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "address.h"
@@ -28,6 +29,7 @@ struct server_http {
     void *server;
     size_t most_body;
     int port;
+    int listening; /* once no new connections are taken; -1 before */
     pthread_mutex_t lock;
     struct http_exchange *exchanges; /* all that are under way */
 };
@@ -372,6 +374,7 @@ weir_status http_create(const server_settings *settings, const http_route *route
         return weir_error_set(error, WEIR_MEMORY, "no memory for connections");
     }
     made->routes = routes;
+    made->listening = -1;
     made->auth = auth;
     made->metrics = metrics;
     made->arrived = arrived;
@@ -391,9 +394,9 @@ weir_status http_create(const server_settings *settings, const http_route *route
 int http_port(const server_http *http) { return http->port; }
 
 void http_quiesce(server_http *http) {
-    MHD_socket listening = MHD_quiesce_daemon(http->daemon);
-    if (listening >= 0) {
-        close(listening);
+    http->listening = MHD_quiesce_daemon(http->daemon);
+    if (http->listening >= 0) {
+        shutdown(http->listening, SHUT_RDWR); /* closed when no thread can use it any more */
     }
 }
 
@@ -430,6 +433,9 @@ void http_destroy(server_http *http) {
             usleep(10000);
         }
         MHD_stop_daemon(http->daemon);
+    }
+    if (http->listening >= 0) {
+        close(http->listening);
     }
     pthread_mutex_destroy(&http->lock);
     free(http);

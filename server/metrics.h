@@ -18,6 +18,7 @@
     X(requests_2xx, "Requests answered with success.")                                             \
     X(requests_4xx, "Requests refused.")                                                           \
     X(requests_5xx, "Requests that failed or met a full server.")                                  \
+    X(store_failures, "Times that the store could not be written.")                                \
     X(clients_gone, "Requests whose client went away before the answer was whole.")
 
 /* measured as they are asked for */
@@ -26,6 +27,7 @@
     X(tasks, "Requests under way.")                                                                \
     X(queue, "Requests that wait for their turn.")                                                 \
     X(connections, "Connections.")                                                                 \
+    X(streams_not_stored, "Streams that go on in memory alone, though there is a store.")          \
     X(memory_planned_bytes, "Bytes reserved for the batch and for streams.")                       \
     X(memory_limit_bytes, "Bytes that may be.")                                                    \
     X(memory_resident_bytes, "Bytes of memory that the process itself holds.")

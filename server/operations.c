@@ -12,7 +12,10 @@ static void reply_json(server_reply *to, json_t *value) {
 }
 
 void handle_health(http_request *request) {
-    reply_json(request->reply, json_pack("{s:s}", "status", "ok"));
+    struct server_state *server = request->server;
+    const int64_t missing = atomic_load(&server->metrics.streams_not_stored);
+    reply_json(request->reply, json_pack("{s:s,s:I}", "status", missing == 0 ? "ok" : "degraded",
+                                         "streams_not_stored", (json_int_t)missing));
 }
 
 void handle_metrics(http_request *request) {

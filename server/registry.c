@@ -1,8 +1,13 @@
 #include "registry.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+
+#include "log.h"
+#include "refusal.h"
+#include "task.h"
 
 static void make_id(char out[SESSION_ID]) {
     unsigned char random[12] = {0};
@@ -14,12 +19,44 @@ static void make_id(char out[SESSION_ID]) {
     }
 }
 
+/* A session that the store has whole, and that nobody uses or listens to. */
+static bool can_leave(const server_session *session) {
+    bool marked = false;
+    for (int i = 0; i < SESSION_MARKS; i++) {
+        marked = marked || session->marks[i].mark != NULL;
+    }
+    return session->id[0] != '\0' && !session->deleted && session->users == 0 && !marked &&
+           session_waiting(session) == 0 && !session_has_listeners(session) && keeper_has(session);
+}
+
+/* The one that was used longest ago, of those that may leave; NULL: none. */
+static server_session *longest_idle(const server_registry *registry) {
+    server_session *found = NULL;
+    for (server_session *at = registry->first; at != NULL; at = at->next) {
+        if (can_leave(at) && (found == NULL || at->used < found->used)) {
+            found = at;
+        }
+    }
+    return found;
+}
+
+static void unload(server_registry *registry, server_session *session) {
+    keeper_snapshot(session);
+    if (keeper_has(session)) { /* or the disk failed just now: it stays */
+        registry_close(registry, session);
+    }
+}
+
 weir_status registry_reserve(server_registry *registry, int64_t bytes, weir_error *error) {
     if (bytes > registry->limit) {
         return weir_error_set(error, WEIR_LIMIT,
                               "a stream of %lld bytes does not fit the %lld of --memory: choose a "
                               "smaller window",
                               (long long)bytes, (long long)registry->limit);
+    }
+    for (server_session *idle;
+         bytes > registry->limit - registry->planned && (idle = longest_idle(registry)) != NULL;) {
+        unload(registry, idle);
     }
     if (bytes > registry->limit - registry->planned) {
         return weir_error_set(error, WEIR_MEMORY,
@@ -104,11 +141,82 @@ void registry_close(server_registry *registry, server_session *session) {
     session_destroy(session);
 }
 
-server_session *registry_find(const server_registry *registry, const char *id) {
+/* ---- finding --------------------------------------------------------------------------------- */
+
+static server_session *find_loaded(const server_registry *registry, const char *id) {
     for (server_session *at = registry->first; at != NULL; at = at->next) {
         if (at->id[0] != '\0' && !at->deleted && strcmp(at->id, id) == 0) {
             return at;
         }
     }
     return NULL;
+}
+
+static weir_status bring_back(server_registry *registry, const char *id, server_session **out,
+                              weir_error *error) {
+    keeper_record record;
+    weir_plan plan;
+    weir_status status = keeper_look(registry->keeper, id, &record, error);
+    if (status != WEIR_OK) {
+        return status;
+    }
+    const double begun = clock_now();
+    record.options.batch = registry->batch;
+    status = session_plan(registry->model, &record.options, &plan, error);
+    if (status == WEIR_OK) {
+        status = registry_reserve(registry, plan.reserved_bytes, error);
+    }
+    if (status == WEIR_OK) {
+        status = keeper_restore(registry->keeper, id, &record, out, error);
+        keep(registry, *out, plan.reserved_bytes);
+    }
+    free(record.system);
+    if (status == WEIR_OK) {
+        log_event("restored", "%s, %lld tokens, in %.3f s", id, (long long)(*out)->index,
+                  clock_now() - begun);
+    }
+    return status;
+}
+
+weir_status registry_find(server_registry *registry, const char *id, server_session **out,
+                          weir_error *error) {
+    *out = find_loaded(registry, id);
+    weir_status status = *out != NULL ? WEIR_OK : bring_back(registry, id, out, error);
+    if (status == WEIR_OK) {
+        (*out)->used = clock_now();
+    }
+    return status;
+}
+
+server_session *registry_want(server_registry *registry, const char *id, server_reply *reply) {
+    server_session *session;
+    weir_error error;
+    weir_status status = registry_find(registry, id, &session, &error);
+    if (status == WEIR_USAGE) {
+        refuse(reply, 404, "stream_not_found", error.message);
+    } else if (status == WEIR_MEMORY) {
+        refuse(reply, 503, "no_room", error.message);
+    } else if (status != WEIR_OK) {
+        refuse_error(reply, &error);
+    }
+    return session;
+}
+
+void registry_unload_idle(server_registry *registry, double now, double seconds) {
+    server_session *idle = longest_idle(registry);
+    if (idle != NULL && now - idle->used > seconds) {
+        unload(registry, idle); /* one at a time: steps go on between them */
+    }
+}
+
+static bool is_loaded(void *context, const char *id) { return find_loaded(context, id) != NULL; }
+
+json_t *registry_list(server_registry *registry) {
+    json_t *list = keeper_list(registry->keeper, is_loaded, registry);
+    for (server_session *at = registry->first; at != NULL; at = at->next) {
+        if (at->id[0] != '\0' && !at->deleted) {
+            json_array_append_new(list, session_state(at));
+        }
+    }
+    return list;
 }

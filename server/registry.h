@@ -3,6 +3,7 @@
 #ifndef WEIR_SERVER_REGISTRY_H
 #define WEIR_SERVER_REGISTRY_H
 
+#include "keeper.h"
 #include "session.h"
 
 typedef struct server_registry {
@@ -11,6 +12,8 @@ typedef struct server_registry {
     server_session *first;
     int64_t count;
     int64_t limit, planned; /* bytes */
+    server_keeper *keeper;  /* borrowed; NULL: nothing is stored */
+    weir_batch *batch;      /* of streams that come back from the store */
 } server_registry;
 
 /* A new session; `named`: it gets an id and stays until it is deleted. WEIR_MEMORY: no room for it
@@ -23,6 +26,14 @@ weir_status registry_fork(server_registry *registry, server_session *parent, boo
 weir_status registry_reserve(server_registry *registry, int64_t bytes, weir_error *error);
 void registry_unreserve(server_registry *registry, int64_t bytes);
 void registry_close(server_registry *registry, server_session *session);
-server_session *registry_find(const server_registry *registry, const char *id); /* NULL: none */
+/* The session of an id; one that left memory comes back. WEIR_USAGE: there is none. */
+weir_status registry_find(server_registry *registry, const char *id, server_session **out,
+                          weir_error *error);
+/* The same for a request: NULL when it was refused. */
+server_session *registry_want(server_registry *registry, const char *id, server_reply *reply);
+/* Stored sessions that nobody named for so many seconds leave memory. */
+void registry_unload_idle(server_registry *registry, double now, double seconds);
+/* The states of all, those on disk alone included. */
+json_t *registry_list(server_registry *registry);
 
 #endif

@@ -21,6 +21,7 @@ server_settings server_settings_default(void) {
         .most_tokens = 65536,
         .timeout = 60,
         .drain = 30,
+        .idle = 600,
     };
 }
 

@@ -1,5 +1,7 @@
 #include "session.h"
 
+#include "keeper.h"
+
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -15,20 +17,16 @@ static weir_status no_memory(weir_error *error) {
 
 /* ---- life ------------------------------------------------------------------------------------ */
 
-/* Tokens of a turn beside those that are still seen: so they are told together. */
-#define TURN_TOKENS 256
-
 weir_status session_plan(const weir_model *model, const weir_stream_options *options,
                          weir_plan *out, weir_error *error) {
     weir_status status = weir_stream_plan(model, options, out, error);
     if (status == WEIR_OK) {
-        out->reserved_bytes +=
-            (out->slots + TURN_TOKENS) * (int64_t)sizeof(int32_t) + (int64_t)sizeof(server_session);
+        out->reserved_bytes += (int64_t)sizeof(server_session);
     }
     return status;
 }
 
-static server_session *allocate(const weir_model *model, const char *id, int64_t slots) {
+static server_session *allocate(const weir_model *model, const char *id) {
     server_session *made = calloc(1, sizeof *made);
     if (made == NULL) {
         return NULL;
@@ -36,47 +34,83 @@ static server_session *allocate(const weir_model *model, const char *id, int64_t
     strncpy(made->id, id, sizeof made->id - 1);
     made->model = model;
     made->created = (int64_t)time(NULL);
-    made->remembered = slots + TURN_TOKENS;
     made->text = malloc(weir_detokenize_room(model));
-    made->tokens = calloc((size_t)made->remembered, sizeof *made->tokens);
-    if (made->text == NULL || made->tokens == NULL) {
+    if (made->text == NULL) {
         session_destroy(made);
         return NULL;
     }
     return made;
 }
 
-weir_status session_create(const weir_model *model, const weir_stream_options *options,
-                           const char *id, server_metrics *metrics, server_session **out,
-                           weir_error *error) {
+weir_status session_adopt(const weir_model *model, const weir_stream_options *options,
+                          const char *id, server_metrics *metrics, weir_stream *stream,
+                          server_session **out, weir_error *error) {
     weir_plan plan;
     *out = NULL;
     weir_status status = session_plan(model, options, &plan, error);
-    if (status != WEIR_OK) {
-        return status;
-    }
-    server_session *made = allocate(model, id, plan.slots);
+    server_session *made = status == WEIR_OK ? allocate(model, id) : NULL;
     if (made == NULL) {
-        return no_memory(error);
+        return status != WEIR_OK ? status : no_memory(error);
     }
+    weir_stream_state state;
+    weir_stream_get_state(stream, &state);
     made->options = *options;
     made->plan = plan;
     made->metrics = metrics;
-    status = weir_stream_create(model, options, &made->stream, error);
-    if (status != WEIR_OK) {
-        session_destroy(made);
-        return status;
-    }
     made->sampling = weir_sampling_default();
-    made->oldest = plan.sinks;
+    made->stream = stream;
+    made->index = state.index;
+    made->oldest = state.oldest > state.sinks ? state.oldest : state.sinks;
+    made->evicted_text = (weir_detokenizer){.begun = made->oldest > state.sinks};
+    made->held = state.held > 0;
     *out = made;
+    return WEIR_OK;
+}
+
+weir_status session_create(const weir_model *model, const weir_stream_options *options,
+                           const char *id, server_metrics *metrics, server_session **out,
+                           weir_error *error) {
+    weir_stream *stream;
+    *out = NULL;
+    weir_status status = weir_stream_create(model, options, &stream, error);
+    if (status == WEIR_OK) {
+        status = session_adopt(model, options, id, metrics, stream, out, error);
+        if (status != WEIR_OK) {
+            weir_stream_destroy(stream);
+        }
+    }
+    return status;
+}
+
+/* ---- what goes in ---------------------------------------------------------------------------- */
+
+/* Tokens wait for a turn; BORDER between messages. */
+static weir_status queue(server_session *session, const int32_t *tokens, int64_t count,
+                         weir_error *error) {
+    if (session->pending_at == session->pending_end) {
+        session->pending_at = session->pending_end = 0;
+    }
+    int64_t wanted = session->pending_end + count;
+    if (wanted > session->pending_capacity) {
+        int64_t capacity = 2 * wanted + 64;
+        int32_t *room = realloc(session->pending, (size_t)capacity * sizeof *room);
+        if (room == NULL) {
+            return weir_error_set(error, WEIR_MEMORY, "no memory for tokens");
+        }
+        session->pending = room;
+        session->pending_capacity = capacity;
+    }
+    if (count > 0) {
+        memcpy(session->pending + session->pending_end, tokens, (size_t)count * sizeof *tokens);
+    }
+    session->pending_end += count;
     return WEIR_OK;
 }
 
 weir_status session_fork(server_session *parent, const char *id, server_session **out,
                          weir_error *error) {
     *out = NULL;
-    server_session *made = allocate(parent->model, id, parent->plan.slots);
+    server_session *made = allocate(parent->model, id);
     if (made == NULL) {
         return no_memory(error);
     }
@@ -89,7 +123,6 @@ weir_status session_fork(server_session *parent, const char *id, server_session 
     made->oldest = parent->oldest;
     made->evicted_text = parent->evicted_text;
     made->held = parent->held;
-    memcpy(made->tokens, parent->tokens, (size_t)parent->remembered * sizeof *made->tokens);
     weir_status status = weir_stream_fork(parent->stream, &made->stream, error);
     int64_t waiting = session_waiting(parent);
     if (status == WEIR_OK && parent->system != NULL) {
@@ -97,7 +130,7 @@ weir_status session_fork(server_session *parent, const char *id, server_session 
         status = made->system != NULL ? WEIR_OK : no_memory(error);
     }
     if (status == WEIR_OK && waiting > 0) {
-        status = session_put_tokens(made, parent->pending + parent->pending_at, waiting, error);
+        status = queue(made, parent->pending + parent->pending_at, waiting, error);
     }
     if (status != WEIR_OK) {
         session_destroy(made);
@@ -119,46 +152,39 @@ void session_destroy(server_session *session) {
     weir_stream_destroy(session->stream);
     free(session->system);
     free(session->pending);
-    free(session->tokens);
     free(session->text);
     free(session);
 }
 
-/* ---- what goes in ---------------------------------------------------------------------------- */
-
 weir_status session_put_tokens(server_session *session, const int32_t *tokens, int64_t count,
                                weir_error *error) {
-    if (session->pending_at == session->pending_end) {
-        session->pending_at = session->pending_end = 0;
-    }
-    int64_t wanted = session->pending_end + count;
-    if (wanted > session->pending_capacity) {
-        int64_t capacity = 2 * wanted + 64;
-        int32_t *room = realloc(session->pending, (size_t)capacity * sizeof *room);
-        if (room == NULL) {
-            return weir_error_set(error, WEIR_MEMORY, "no memory for tokens");
-        }
-        session->pending = room;
-        session->pending_capacity = capacity;
-    }
-    if (count > 0) {
-        memcpy(session->pending + session->pending_end, tokens, (size_t)count * sizeof *tokens);
-    }
-    session->pending_end += count;
-    return WEIR_OK;
+    keeper_tokens(session, tokens, count);
+    return queue(session, tokens, count, error);
 }
 
 static weir_status put(void *context, const int32_t *tokens, int64_t count) {
-    return session_put_tokens(context, tokens, count, NULL);
+    return queue(context, tokens, count, NULL);
 }
 
 weir_status session_put_text(server_session *session, const char *text, size_t size, bool flush,
                              weir_error *error) {
+    keeper_text(session, text, size, flush);
     session->held = !flush;
     return weir_batch_tokenize(session->stream, text, size, flush, put, session, error);
 }
 
+/* An end token of another format may have been taken back before the messages. */
+static void note_taken_back(server_session *session) {
+    weir_stream_state state;
+    weir_stream_get_state(session->stream, &state);
+    if (state.index < session->index) {
+        keeper_rewind(session, state.index);
+        session->index = state.index;
+    }
+}
+
 static weir_status put_or_border(void *context, const int32_t *tokens, int64_t count, bool border) {
+    note_taken_back(context);
     return border ? session_put_border(context, NULL)
                   : session_put_tokens(context, tokens, count, NULL);
 }
@@ -187,16 +213,15 @@ static weir_status put_conversation(server_session *session,
 
 weir_status session_put_messages(server_session *session, const server_conversation *conversation,
                                  weir_error *error) {
-    weir_stream_state state;
     weir_status status = put_conversation(session, conversation, error);
-    weir_stream_get_state(session->stream, &state);
-    session->index = state.index; /* an end token may have been taken back */
+    note_taken_back(session);
     return status;
 }
 
 weir_status session_put_border(server_session *session, weir_error *error) {
     const int32_t border = BORDER;
-    return session_put_tokens(session, &border, 1, error);
+    keeper_border(session);
+    return queue(session, &border, 1, error);
 }
 
 int64_t session_waiting(const server_session *session) {
@@ -221,18 +246,24 @@ int64_t session_next(server_session *session, const int32_t **tokens, int64_t mo
 }
 
 void session_drop_pending(server_session *session) {
+    const bool lost = session_waiting(session) > 0;
     session->pending_at = session->pending_end = 0;
+    if (lost) {
+        keeper_snapshot(session); /* what was written down is more than what was fed */
+    }
 }
 
 /* ---- what has become of it ------------------------------------------------------------------- */
 
-/* The text of tokens [first, end), which have left the window. */
+/* The text of tokens [first, end), which have just left the window: the stream remembers them. */
 static json_t *evicted_text(server_session *session, int64_t first, int64_t end) {
     text_buffer text = {0};
     for (int64_t i = first; i < end; i++) {
-        int32_t token = session->tokens[i % session->remembered];
-        size_t size = weir_detokenize(session->model, &session->evicted_text, token, session->text);
-        text_add(&text, session->text, size);
+        int32_t token;
+        if (weir_stream_get_tokens(session->stream, i, i + 1, &token, NULL) == WEIR_OK) {
+            text_add(&text, session->text,
+                     weir_detokenize(session->model, &session->evicted_text, token, session->text));
+        }
     }
     json_t *string = text.failed ? NULL : json_stringn(text.size > 0 ? text.data : "", text.size);
     text_free(&text);
@@ -253,25 +284,15 @@ static void note_evicted(server_session *session, int64_t oldest) {
     session->oldest = oldest;
 }
 
-/* Tokens became the stream's past: those they push out are told before their places are used. */
-static void remember(server_session *session, const int32_t *tokens, int64_t count) {
+static void note_past(server_session *session) {
     weir_stream_state state;
     weir_stream_get_state(session->stream, &state);
-    int64_t first = state.index - count;
-    for (int64_t i = 0; i < count; i++) {
-        int64_t index = first + i;
-        int64_t leaves = index - session->remembered + 1;
-        if (leaves > session->oldest) {
-            note_evicted(session, leaves < state.oldest ? leaves : state.oldest);
-        }
-        session->tokens[index % session->remembered] = tokens[i];
-    }
     session->index = state.index;
     note_evicted(session, state.oldest);
 }
 
 void session_fed(server_session *session, int64_t count) {
-    remember(session, session->pending + session->pending_at, count);
+    note_past(session);
     session->pending_at += count;
     atomic_fetch_add(&session->metrics->tokens_fed, count);
     if (session_has_listeners(session)) {
@@ -282,7 +303,8 @@ void session_fed(server_session *session, int64_t count) {
 }
 
 void session_drew(server_session *session, int32_t token) {
-    remember(session, &token, 1);
+    keeper_drew(session, token);
+    note_past(session);
     session->made++;
     atomic_fetch_add(&session->metrics->tokens_made, 1);
 }
@@ -323,6 +345,7 @@ weir_status session_mark_here(server_session *session, const char *name, weir_er
         status = weir_stream_mark(session->stream, &made, error);
     }
     if (status == WEIR_OK) {
+        keeper_flush(session); /* what was held is fed now */
         weir_mark_destroy(mark->mark);
         strncpy(mark->name, name, sizeof mark->name - 1);
         mark->mark = made;
@@ -367,6 +390,7 @@ weir_status session_return(server_session *session, const char *name, weir_error
     }
     weir_status status = weir_stream_return(session->stream, mark->mark, error);
     if (status == WEIR_OK) {
+        keeper_snapshot(session); /* a mark is known in memory alone */
         note_moved(session);
     }
     return status;
@@ -375,6 +399,7 @@ weir_status session_return(server_session *session, const char *name, weir_error
 weir_status session_rewind(server_session *session, int64_t index, weir_error *error) {
     weir_status status = weir_stream_rewind(session->stream, index, error);
     if (status == WEIR_OK) {
+        keeper_rewind(session, index);
         note_moved(session);
     }
     return status;
@@ -398,13 +423,13 @@ json_t *session_state(const server_session *session) {
     weir_stream_state state;
     weir_stream_get_state(session->stream, &state);
     return json_pack(
-        "{s:s,s:s,s:I,s:s,s:s,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:b,s:o}", "id", session->id,
-        "object", "stream", "created", (json_int_t)session->created, "policy",
+        "{s:s,s:s,s:I,s:s,s:s,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:b,s:b,s:o}", "id",
+        session->id, "object", "stream", "created", (json_int_t)session->created, "policy",
         policies[session->options.policy], "cache_type", cache_types[session->options.cache_type],
         "sinks", (json_int_t)state.sinks, "window", (json_int_t)state.window, "index",
         (json_int_t)state.index, "evicted", (json_int_t)state.evicted, "oldest",
         (json_int_t)state.oldest, "reachable", (json_int_t)state.reachable, "made",
         (json_int_t)session->made, "waiting", (json_int_t)session_waiting(session), "held_bytes",
         (json_int_t)state.held, "memory_bytes", (json_int_t)session->plan.reserved_bytes, "busy",
-        session->users > 0, "marks", mark_list(session));
+        session->users > 0, "stored", keeper_has(session), "marks", mark_list(session));
 }

@@ -7,7 +7,7 @@
  *     session_drew(s, token, ...)                       or it drew one
  *
  * Whatever changes a stream goes through this file, in order: here it is counted, told to those who
- * listen to the stream's events, and here a store would write it down.
+ * listen to the stream's events, and here it is written down (keeper.h), before it is fed.
  */
 #ifndef WEIR_SERVER_SESSION_H
 #define WEIR_SERVER_SESSION_H
@@ -25,6 +25,9 @@
 #define SESSION_LISTENERS 16
 
 struct server_task;
+struct server_keeper;
+
+#define SESSION_DRAWN 64 /* drawn tokens that wait to be written down */
 
 typedef struct session_mark {
     char name[SESSION_MARK]; /* "": free */
@@ -57,17 +60,22 @@ typedef struct server_session {
     int64_t pending_at, pending_end, pending_capacity;
     bool held; /* the tokenizer may hold text back that comes behind them */
 
-    /* Tokens that are still seen, by index % remembered: the text of what is evicted. */
-    int32_t *tokens;
-    int64_t remembered;
-    int64_t oldest;
+    int64_t oldest; /* what came before it (but for the sinks) was evicted, and told */
     weir_detokenizer evicted_text;
     char *text; /* room for a token's text */
 
     session_mark marks[SESSION_MARKS];
     session_listener listeners[SESSION_LISTENERS];
     struct server_task *owner; /* the request whose turn it is */
-    int users;                 /* requests that name it */
+
+    /* keeper.c: NULL where streams are not kept. */
+    struct server_keeper *keeper;
+    int32_t drawn[SESSION_DRAWN];
+    int drawn_count;
+    int64_t kept_index; /* tokens that its newest snapshot has */
+    double used;        /* clock_now, when a request last named it */
+
+    int users; /* requests that name it */
     bool deleted;
 } server_session;
 
@@ -79,6 +87,10 @@ weir_status session_plan(const weir_model *model, const weir_stream_options *opt
 weir_status session_create(const weir_model *model, const weir_stream_options *options,
                            const char *id, server_metrics *metrics, server_session **out,
                            weir_error *error);
+/* One around a stream that is there already; it is taken when all goes well. */
+weir_status session_adopt(const weir_model *model, const weir_stream_options *options,
+                          const char *id, server_metrics *metrics, weir_stream *stream,
+                          server_session **out, weir_error *error);
 /* A second one with the same past, and with what still waits for the parent's stream. */
 weir_status session_fork(server_session *parent, const char *id, server_session **out,
                          weir_error *error);

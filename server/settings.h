@@ -11,6 +11,9 @@ typedef struct server_settings {
     const char *listen;                    /* "127.0.0.1:8080", "[::1]:0"; port 0: any free one */
     const char *api_key_file;              /* one key a line; NULL: no key is asked for */
     const char *tls_certificate, *tls_key; /* PEM files; NULL: plain HTTP */
+    const char *store;                     /* folder; NULL: streams live in memory alone */
+    bool power_safe;                       /* what was stored survives a loss of power too */
+    int64_t idle;                          /* seconds after which a stored stream leaves memory */
     weir_stream_options stream;            /* of streams whose requests say nothing */
     int32_t streams;                       /* that one step computes together, at most */
     int64_t rows;                          /* tokens of a step, at most; 0: the batch's default */

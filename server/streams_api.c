@@ -41,9 +41,8 @@ static void reply_json(server_reply *to, int status, json_t *value) {
 
 static job_end run_on_stream(server_worker *worker, server_job *base, weir_error *error) {
     stream_job *job = (stream_job *)base;
-    server_session *session = registry_find(worker_registry(worker), job->id);
+    server_session *session = registry_want(worker_registry(worker), job->id, base->reply);
     if (session == NULL) {
-        refuse(base->reply, 404, "stream_not_found", "there is no such stream");
         return JOB_DONE;
     }
     if (job->waits && session->users > 0) {
@@ -140,6 +139,7 @@ static job_end run_create(server_worker *worker, server_job *base, weir_error *e
         status = weir_stream_set_sampling(session->stream, &job->sampling, error);
     }
     if (status == WEIR_OK) {
+        keeper_add(worker_registry(worker)->keeper, session);
         status = answer_created(worker, session, job, error);
     }
     if (status == WEIR_MEMORY) {
@@ -228,13 +228,8 @@ void handle_create_stream(http_request *request) {
 /* ---- looked at ------------------------------------------------------------------------------- */
 
 static job_end run_list(server_worker *worker, server_job *base, weir_error *error) {
-    json_t *list = json_array();
     (void)error;
-    for (server_session *at = worker_registry(worker)->first; at != NULL; at = at->next) {
-        if (at->id[0] != '\0' && !at->deleted) {
-            json_array_append_new(list, session_state(at));
-        }
-    }
+    json_t *list = registry_list(worker_registry(worker));
     reply_json(base->reply, 200, json_pack("{s:s,s:o}", "object", "list", "data", list));
     return JOB_DONE;
 }
@@ -270,6 +265,7 @@ static weir_status delete_stream(server_worker *worker, server_session *session,
         job->job.reply, 200,
         json_pack("{s:s,s:s,s:b}", "id", session->id, "object", "stream.deleted", "deleted", 1));
     session->deleted = true;
+    keeper_remove(session);
     worker_let_go(worker, session);
     return WEIR_OK;
 }
@@ -284,7 +280,11 @@ static weir_status fork_stream(server_worker *worker, server_session *parent, st
                                weir_error *error) {
     server_session *fork;
     weir_status status = registry_fork(worker_registry(worker), parent, true, &fork, error);
-    return status == WEIR_OK ? answer_created(worker, fork, job, error) : status;
+    if (status != WEIR_OK) {
+        return status;
+    }
+    keeper_add(worker_registry(worker)->keeper, fork);
+    return answer_created(worker, fork, job, error);
 }
 
 void handle_fork(http_request *request) { submit_act(request, false, fork_stream, NULL); }

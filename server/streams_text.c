@@ -53,9 +53,8 @@ static const task_kind append_kind = {.name = "append", .finish = finish_append}
 static job_end run_append(server_worker *worker, server_job *base, weir_error *error) {
     append_job *job = (append_job *)base;
     (void)error;
-    server_session *session = registry_find(worker_registry(worker), job->id);
+    server_session *session = registry_want(worker_registry(worker), job->id, base->reply);
     if (session == NULL) {
-        refuse(base->reply, 404, "stream_not_found", "there is no such stream");
         return JOB_DONE;
     }
     server_task *task = task_create(&append_kind, NULL, session, base->reply);
@@ -186,9 +185,8 @@ static weir_status fill_ask(ask_job *job, const weir_sampling *sampling, weir_er
 
 static job_end run_ask(server_worker *worker, server_job *base, weir_error *error) {
     ask_job *job = (ask_job *)base;
-    server_session *session = registry_find(worker_registry(worker), job->generate.id);
+    server_session *session = registry_want(worker_registry(worker), job->generate.id, base->reply);
     if (session == NULL) {
-        refuse(base->reply, 404, "stream_not_found", "there is no such stream");
         return JOB_DONE;
     }
     if (job->generate.answer == NULL && fill_ask(job, &session->sampling, error) != WEIR_OK) {

@@ -10,7 +10,8 @@
 #include "refusal.h"
 #include "schedule.h"
 
-#define LOOK_SECONDS 0.1 /* how often idle clients are looked after */
+#define LOOK_SECONDS 0.1    /* how often idle clients are looked after */
+#define COMMIT_SECONDS 0.02 /* how long drawn tokens wait to be written down */
 
 struct server_worker {
     const weir_model *model;
@@ -19,6 +20,8 @@ struct server_worker {
     weir_batch *batch;
     weir_batch_plan sizes;
     server_registry registry;
+    server_keeper *keeper;
+    double committed;
     server_schedule schedule;
     server_task *tasks; /* those that had a turn last come last */
     int64_t task_count;
@@ -235,7 +238,21 @@ static void advance_tasks(server_worker *worker) {
     }
 }
 
-static void tend_listeners(server_worker *worker) {
+/* What was written down is on disk before an answer ends. Drawn tokens alone wait a little: until
+ * then a crash takes them, and they are drawn again, the same ones. */
+static void commit(server_worker *worker) {
+    double now = clock_now();
+    bool ends = now - worker->committed > COMMIT_SECONDS;
+    for (server_task *task = worker->tasks; task != NULL && !ends; task = task->next) {
+        ends = task->over;
+    }
+    keeper_commit(worker->keeper, worker->registry.first, ends);
+    if (ends) {
+        worker->committed = now;
+    }
+}
+
+static void tend_sessions(server_worker *worker) {
     double now = clock_now();
     if (now - worker->looked < LOOK_SECONDS) {
         return;
@@ -244,6 +261,8 @@ static void tend_listeners(server_worker *worker) {
     for (server_session *at = worker->registry.first; at != NULL; at = at->next) {
         session_tend_listeners(at, now);
     }
+    keeper_tend(worker->keeper, worker->registry.first, now);
+    registry_unload_idle(&worker->registry, now, (double)worker->settings.idle);
 }
 
 static void break_off(server_worker *worker) {
@@ -300,13 +319,15 @@ static void *work(void *context) {
             }
         }
         advance_tasks(worker);
+        commit(worker);
         end_tasks(worker);
-        tend_listeners(worker);
+        tend_sessions(worker);
         if (closing && worker->tasks == NULL) {
             return NULL;
         }
         if (worker->tasks != NULL) {
             step(worker);
+            commit(worker);
             end_tasks(worker);
         } else {
             wait_for_news(worker);
@@ -378,6 +399,12 @@ weir_status worker_create(const weir_model *model, const server_settings *settin
     init_lock(made);
     weir_status status = open_batch(made, error);
     if (status == WEIR_OK) {
+        status = keeper_open(settings->store, settings->power_safe, model, metrics, &made->keeper,
+                             error);
+        made->registry.keeper = made->keeper;
+        made->registry.batch = made->batch;
+    }
+    if (status == WEIR_OK) {
         int failed = pthread_create(&made->thread, NULL, work, made);
         made->started = failed == 0;
         if (failed != 0) {
@@ -412,8 +439,10 @@ void worker_destroy(server_worker *worker) {
     }
     worker_drain(worker, 0);
     while (worker->registry.first != NULL) {
+        keeper_snapshot(worker->registry.first); /* so that a restart has nothing to feed again */
         registry_close(&worker->registry, worker->registry.first);
     }
+    keeper_close(worker->keeper);
     schedule_close(&worker->schedule);
     weir_batch_destroy(worker->batch);
     pthread_cond_destroy(&worker->changed);

@@ -104,7 +104,7 @@ async function list(wanted = state?.id) {
   }
   const chosen = streams.find((s) => s.id === wanted) ?? streams[0];
   $("stream").value = chosen.id;
-  if (state?.id !== chosen.id) open(chosen);
+  if (state?.id !== chosen.id) open(await call("GET", `/v1/streams/${encodeURIComponent(chosen.id)}`));
 }
 
 function open(chosen) {

@@ -245,6 +245,12 @@ typedef struct weir_stream_state {
 WEIR_API void weir_stream_get_state(const weir_stream *stream, weir_stream_state *out);
 WEIR_API const weir_model *weir_stream_get_model(const weir_stream *stream);
 
+/* Tokens [first, end) of the stream, fed or drawn: out[end - first]. Its first S + W are
+ * remembered, and more of its last ones than the window sees (some 4,000 more, for the penalties);
+ * WEIR_EVICTED for others, WEIR_USAGE beyond its end. */
+WEIR_API weir_status weir_stream_get_tokens(const weir_stream *stream, int64_t first, int64_t end,
+                                            int32_t *out, weir_error *error);
+
 /* Ask the call that is running on the stream (or, when none is, the next one that feeds) to return
  * WEIR_CANCELLED soon: at the latest after a layer of the chunk at hand. Tokens of chunks that were
  * complete stay fed. Callable from any thread or signal handler. */

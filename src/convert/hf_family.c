@@ -50,6 +50,12 @@ static const wr_key_rule gpt_oss_keys[] = {
     {"expert_feed_forward_length", "intermediate_size", NULL, WR_KEY_INT, 0},
     NO_KEYS,
 };
+/* null is no cap; a file without the keys would be one of before they were written. */
+static const wr_key_rule gemma2_keys[] = {
+    {"attn_logit_softcapping", "attn_logit_softcapping", "0", WR_KEY_FLOAT, 0},
+    {"final_logit_softcapping", "final_logit_softcapping", "0", WR_KEY_FLOAT, 0},
+    {NULL, NULL, NULL, WR_KEY_INT, 0},
+};
 static const wr_key_rule bert_keys[] = {
     {"attention.causal", "causal", "false", WR_KEY_BOOL, 0},
     NO_KEYS,
@@ -212,6 +218,7 @@ static const wr_hf_family families[] = {
      .classes = "Gemma2ForCausalLM",
      IN_MODEL,
      .renames = wr_renames_gemma2,
+     .keys = gemma2_keys,
      .activation = GELU_TANH,
      ROTATED},
     {.name = "gemma3",

@@ -1,16 +1,17 @@
 /*
  * Vectors of texts.
  *
- * Texts of an encoder stand in one cache, side by side, each from the beginning of a page on: what
- * a text is summed over then has the same order wherever it stands, and so the same bits.
+ * Texts of an encoder are computed together, one behind the other in the rows of a chunk. In the
+ * cache that they share each stands from the beginning of a page on: what a text is summed over
+ * then has the same order wherever it stands, and so the same bits.
  *
- *     rows   [ text 0 ....... | filler ][ text 1 ... | filler ][ text 2 ...
- *            0                         32                     64
+ *     rows    [ text 0 ....... ][ text 1 ... ][ text 2 ...
+ *     cache   [ text 0 .......        ][ text 1 ...         ][ text 2 ...
+ *             0                        32                    64
  *
- * Filler rows are texts of their own, of one token, that nobody asks for. Nothing is ever committed
- * to that cache. A decoder reads one text at a time, a chunk after the other.
+ * Nothing is ever committed to that cache. A decoder reads one text at a time, a chunk after the
+ * other.
  */
-#include <assert.h>
 #include <math.h>
 #include <string.h>
 
@@ -22,15 +23,10 @@
 enum {
     USUAL_TOKENS = 2048, /* the longest text where nobody says how long */
     LEAST_ROWS = 256,    /* so that short texts share the reading of the weights */
+    SLOTS_PER_ROW = 2,   /* of the cache: a short text leaves most of its page */
     CHUNK = 128,         /* of a decoder */
     MAX_THREADS = 256
 };
-
-/* A text that waits in the rows. */
-typedef struct waiting {
-    int64_t row, count;
-    float *vector; /* NULL: not wanted */
-} waiting;
 
 /* Hidden states becoming a vector, in the order of the tokens. */
 typedef struct pool {
@@ -52,9 +48,9 @@ struct weir_embedder {
     wr_threads *threads;
     wr_tokenizer *tokenizer; /* NULL: only tokens can be embedded */
     int32_t *tokens;         /* [rows] of the texts that wait */
-    wr_text_bounds *bounds;  /* [rows] */
-    waiting *texts;          /* [rows / WR_PAGE_TOKENS] */
-    int64_t text_count, used;
+    wr_segment *texts;       /* [slots / WR_PAGE_TOKENS] each of them, and */
+    float **vectors;         /* where its vector goes; NULL: it is not wanted */
+    int64_t text_count, used_rows, used_slots;
     int32_t *text; /* [limit + 1] tokens of the text at hand */
     int64_t text_size;
     float *state; /* [width] */
@@ -127,6 +123,16 @@ static weir_status resolve(const weir_model *model, const weir_embed_options *op
     return resolve_ropes(out, error);
 }
 
+/* Tokens that the cache has room for. */
+static int64_t slots_of(const weir_embedder *e) {
+    return e->model->info.encoder ? e->rows * SLOTS_PER_ROW : e->limit;
+}
+
+/* Texts that are computed together at most. */
+static int64_t most_texts(const weir_embedder *e) {
+    return e->model->info.encoder ? slots_of(e) / WR_PAGE_TOKENS : 1;
+}
+
 static wr_cache_options cache_options(const weir_embedder *e) {
     const weir_model *m = e->model;
     return (wr_cache_options){.shape = {.layers = m->layers,
@@ -134,8 +140,8 @@ static wr_cache_options cache_options(const weir_embedder *e) {
                                         .key_dim = m->key_dim,
                                         .value_dim = m->value_dim,
                                         .layer_windows = m->layer_windows},
-                              .recent = m->info.encoder ? e->rows : e->limit,
-                              .chunk = e->rows,
+                              .recent = slots_of(e),
+                              .chunk = m->info.encoder ? slots_of(e) : e->rows,
                               .type = WR_KV_F32,
                               .bounded = true};
 }
@@ -148,11 +154,12 @@ static void lay_out(wr_arena *arena, weir_embedder *e) {
     const size_t rows = (size_t)e->rows, width = (size_t)m->width;
     const bool usable = wr_vocab_usable(m->vocab, NULL) == WEIR_OK;
     e->cache = wr_cache_layout(arena, &cache);
-    e->forward = wr_forward_layout(arena, m, e->rows, e->options.threads, 1, &cache);
+    e->forward =
+        wr_forward_layout(arena, m, e->rows, e->options.threads, (int32_t)most_texts(e), &cache);
     e->tokenizer = usable ? wr_tokenizer_layout(arena, m->vocab) : NULL;
     e->tokens = wr_arena_take(arena, rows, sizeof *e->tokens);
-    e->bounds = wr_arena_take(arena, rows, sizeof *e->bounds);
-    e->texts = wr_arena_take(arena, rows / WR_PAGE_TOKENS, sizeof *e->texts);
+    e->texts = wr_arena_take(arena, (size_t)most_texts(e), sizeof *e->texts);
+    e->vectors = wr_arena_take(arena, (size_t)most_texts(e), sizeof *e->vectors);
     e->text = wr_arena_take(arena, (size_t)e->limit + 1, sizeof *e->text);
     e->state = wr_arena_take(arena, width, sizeof *e->state);
     e->pool.sum = wr_arena_take(arena, width, sizeof *e->pool.sum);
@@ -199,7 +206,7 @@ weir_status weir_embedder_create(const weir_model *model, const weir_embed_optio
 
 /* Of one query. */
 static size_t score_count(const weir_embedder *e) {
-    return (size_t)e->model->heads * (size_t)(e->model->info.encoder ? e->rows : e->limit);
+    return (size_t)e->model->heads * (size_t)slots_of(e);
 }
 
 static void release_scores(weir_embedder *e) {
@@ -268,44 +275,46 @@ static weir_status pool_end(const weir_embedder *e, float *vector, weir_error *e
 
 static bool is_observed(const weir_embedder *e) { return e->observer.fn || e->observer.scores_fn; }
 
+static void forget_waiting(weir_embedder *e) { e->text_count = e->used_rows = e->used_slots = 0; }
+
 /* Compute the texts that wait. */
 static weir_status run_waiting(weir_embedder *e, weir_error *error) {
     weir_status status = WEIR_OK;
     if (e->text_count == 0) return WEIR_OK;
-    wr_cache_prepare(e->cache, e->used);
-    wr_segment segment = {.cache = e->cache,
-                          .tokens = e->tokens,
-                          .count = e->used,
-                          .observer = is_observed(e) ? &e->observer : NULL,
-                          .ropes = e->ropes,
-                          .bounds = e->bounds};
-    wr_forward_chunk(e->forward, &segment, 1);
+    wr_cache_prepare(e->cache, e->used_slots);
+    wr_forward_chunk(e->forward, e->texts, (int32_t)e->text_count);
     for (int64_t i = 0; i < e->text_count && status == WEIR_OK; i++) {
         pool_begin(e);
         pool_take(e, e->texts[i].row, e->texts[i].count);
-        status = pool_end(e, e->texts[i].vector, error);
+        status = pool_end(e, e->vectors[i], error);
     }
-    e->text_count = e->used = 0;
+    forget_waiting(e);
     return status;
 }
 
-/* A text joins those that wait, behind rows that fill the page of the last one. */
+static bool has_room(const weir_embedder *e, int64_t count) {
+    if (is_observed(e) && e->text_count > 0) return false;
+    return e->text_count < most_texts(e) && e->used_rows + count <= e->rows &&
+           whole_pages(e->used_slots) + count <= slots_of(e);
+}
+
+/* A text joins those that wait. */
 static weir_status add_text(weir_embedder *e, const int32_t *tokens, int64_t count, float *vector,
                             weir_error *error) {
-    weir_status status = WEIR_OK;
-    if (whole_pages(e->used) + count > e->rows || (is_observed(e) && e->used > 0))
-        status = run_waiting(e, error);
-    for (; e->used % WR_PAGE_TOKENS != 0; e->used++) {
-        e->tokens[e->used] = 0;
-        e->bounds[e->used] = (wr_text_bounds){e->used, e->used + 1};
-    }
-    assert(e->used + count <= e->rows);
-    e->texts[e->text_count++] = (waiting){e->used, count, vector};
-    for (int64_t i = 0; i < count; i++) {
-        e->tokens[e->used + i] = tokens[i];
-        e->bounds[e->used + i] = (wr_text_bounds){e->used, e->used + count};
-    }
-    e->used += count;
+    weir_status status = has_room(e, count) ? WEIR_OK : run_waiting(e, error);
+    int32_t *own = e->tokens + e->used_rows;
+    const int64_t first = whole_pages(e->used_slots);
+    memcpy(own, tokens, (size_t)count * sizeof *own);
+    e->vectors[e->text_count] = vector;
+    e->texts[e->text_count++] = (wr_segment){.cache = e->cache,
+                                             .tokens = own,
+                                             .count = count,
+                                             .first = first,
+                                             .both_ways = true,
+                                             .ropes = e->ropes,
+                                             .observer = is_observed(e) ? &e->observer : NULL};
+    e->used_rows += count;
+    e->used_slots = first + count;
     return status;
 }
 
@@ -387,7 +396,7 @@ static weir_status fit(weir_embedder *e, int64_t number, weir_error *error) {
 weir_status weir_embed_texts(weir_embedder *e, const weir_embed_text *texts, int64_t count,
                              float *vectors, weir_error *error) {
     weir_status status = wr_vocab_usable(e->model->vocab, error);
-    e->text_count = e->used = 0;
+    forget_waiting(e);
     for (int64_t i = 0; i < count && status == WEIR_OK; i++) {
         status = tokenize(e, &texts[i], error);
         if (status == WEIR_OK) status = fit(e, i, error);
@@ -409,7 +418,7 @@ weir_status weir_embed_tokens(weir_embedder *e, const int32_t *tokens, int64_t c
             return weir_error_set(
                 error, WEIR_USAGE, "token %d is outside the vocabulary of %d (0 to %d)",
                 (int)tokens[i], (int)e->model->vocabulary, (int)e->model->vocabulary - 1);
-    e->text_count = e->used = 0;
+    forget_waiting(e);
     e->states = states;
     weir_status status = embed_tokens(e, tokens, count, vector, error);
     if (status == WEIR_OK) status = run_waiting(e, error);

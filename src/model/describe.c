@@ -88,8 +88,8 @@ static weir_status describe_shape(weir_model *model, weir_error *error) {
         status = require_int(model, "attention.value_length", 1, 1024, head_dim, &info->value_dim,
                              error);
     if (status == WEIR_OK)
-        status = require_int(model, "attention.sliding_window", 0, (int64_t)1 << 40, 0,
-                             &info->layer_window, error);
+        status = require_int(model, "attention.sliding_window", 0, (int64_t)1 << 40,
+                             model->family->window, &info->layer_window, error);
     return status;
 }
 
@@ -231,7 +231,8 @@ static weir_status describe_floats(weir_model *model, weir_error *error) {
                                   ? "attention.layer_norm_rms_epsilon"
                                   : "attention.layer_norm_epsilon";
     const weir_model_info *info = &model->info;
-    double epsilon = 1e-5, scale = 0, limit = 0, cap = 0, final_cap = 0;
+    double epsilon = 1e-5, scale = 0, limit = 0;
+    double cap = (double)model->family->attention_cap, final_cap = (double)model->family->final_cap;
     weir_status status = describe_float(model, epsilon_key, 0, 1, &epsilon, error);
     if (status == WEIR_OK)
         status = describe_float(model, "attention.scale", -1e6, 1e6, &scale, error);

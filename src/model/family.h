@@ -113,6 +113,8 @@ typedef struct wr_family {
     int32_t global;    /* every n-th layer sees past the window of the others; 0: none does. The key
                           "attention.sliding_window_pattern" goes before */
 
+    int32_t window; /* of the layers that have one, where the file does not say it; 0: none */
+    float attention_cap, final_cap; /* soft-caps where the file does not say them; 0: none */
     double local_base; /* layers with a window have frequencies of their own, of this base, unless
                           "rope.freq_base_swa" says another; 0: only where that key is */
     bool broken_ramp;  /* YaRN's ramp begins between two pairs, and the file does not say so */

@@ -121,7 +121,7 @@ static void add_position(wr_forward *f, int64_t row, int64_t position) {
 
 /* Where token `j` of a segment stands in its text. */
 static int64_t position_of(const wr_segment *s, int64_t j) {
-    return s->first + j - (s->bounds ? s->bounds[j].begin : 0);
+    return s->both_ways ? j : s->first + j;
 }
 
 static void embed_token(wr_forward *f, const wr_segment *s, int64_t j) {
@@ -144,7 +144,7 @@ static void embed(wr_forward *f, wr_segment *segments, int32_t count) {
         wr_segment *s = &segments[i];
         assert(s->count >= 1 && s->count <= f->chunk - f->count);
         s->row = f->count;
-        s->first = wr_cache_length(s->cache);
+        if (!s->both_ways) s->first = wr_cache_length(s->cache);
         f->count += s->count;
         for (int64_t j = 0; j < s->count; j++) {
             f->segment_of[s->row + j] = i;

@@ -42,11 +42,6 @@ typedef struct wr_observer {
     float *scores; /* [heads, S + W] while there is a scores_fn */
 } wr_observer;
 
-/* Tokens of a text see all of it: stream indices [begin, end). */
-typedef struct wr_text_bounds {
-    int64_t begin, end;
-} wr_text_bounds;
-
 /* Consecutive tokens of one cache, which is prepared for them. */
 typedef struct wr_segment {
     wr_cache *cache;
@@ -55,12 +50,12 @@ typedef struct wr_segment {
     int64_t count;               /* >= 1 */
     const atomic_bool *cancel;   /* true: nobody wants the result any more. NULL: never */
     const wr_observer *observer; /* may be NULL */
-    /* Of encoders: [count] the text of each token, all of it in this segment. Positions count from
-     * its beginning, which is a multiple of WR_PAGE_TOKENS, so that its bits do not depend on its
-     * neighbours. NULL: a token sees those before it. */
-    const wr_text_bounds *bounds;
+    /* Of encoders: every token sees the whole segment, and positions count from its beginning. The
+     * segments of a chunk may share a cache then: `first` is the caller's, a multiple of
+     * WR_PAGE_TOKENS, so that the bits do not depend on what else is there. */
+    bool both_ways;
     int64_t row;   /* set by the pass: where its rows begin in the chunk */
-    int64_t first; /* set by the pass: the stream index of that row */
+    int64_t first; /* set by the pass: the stream index of that row (but see both_ways) */
 } wr_segment;
 
 /* Scratch for chunks of up to `chunk` tokens in up to `segments` segments, `threads` workers, and

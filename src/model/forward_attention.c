@@ -8,19 +8,17 @@ static wr_cache_view *view_at(const wr_forward *f, int32_t segment, int32_t grou
     return &f->views[segment * f->groups + group];
 }
 
-/* All of its text, and the keys of the text alone. */
+/* A token of an encoder's text: all of the text, and nothing beside it. */
 static void place_in_text(const wr_forward *f, int64_t row) {
     const wr_segment *s = wr_segment_at(f, row);
-    const wr_text_bounds *text = &s->bounds[row - s->row];
-    const int64_t t = wr_index_at(f, row);
     f->turned[row] = false;
     for (int32_t r = 0; r < f->model->rope_count; r++)
-        wr_rope_angles(&s->ropes[r], (uint64_t)(t - text->begin), wr_angles_at(f, row, r));
+        wr_rope_angles(&s->ropes[r], (uint64_t)(row - s->row), wr_angles_at(f, row, r));
     for (int32_t g = 0; g < wr_cache_groups(s->cache); g++) {
-        const int64_t first = view_at(f, f->segment_of[row], g)->recent_first;
-        f->spans[g * f->chunk + row] = (wr_token_spans){
-            .recent = {(int32_t)(text->begin - first), (int32_t)(text->end - first)},
-            .recent_at = (int32_t)(t - first)};
+        const int64_t begin = s->first - view_at(f, f->segment_of[row], g)->recent_first;
+        f->spans[g * f->chunk + row] =
+            (wr_token_spans){.recent = {(int32_t)begin, (int32_t)(begin + s->count)},
+                             .recent_at = (int32_t)(begin + row - s->row)};
     }
 }
 
@@ -29,7 +27,7 @@ static void place_task(void *context, int64_t begin, int64_t end, int worker) {
     (void)worker;
     for (int64_t i = begin; i < end; i++) {
         const wr_cache *cache = wr_segment_at(f, i)->cache;
-        if (wr_segment_at(f, i)->bounds) {
+        if (wr_segment_at(f, i)->both_ways) {
             place_in_text(f, i);
             continue;
         }

@@ -283,3 +283,17 @@ weir_status weir_stream_observe_scores(weir_stream *stream, weir_scores_fn fn, v
     observer->scores_context = context;
     return WEIR_OK;
 }
+
+weir_status weir_stream_get_tokens(const weir_stream *stream, int64_t first, int64_t end,
+                                   int32_t *out, weir_error *error) {
+    const wr_past *past = &stream->past;
+    if (first < 0 || end < first || end > past->index)
+        return weir_error_set(error, WEIR_USAGE, "the stream has no tokens %lld to %lld",
+                              (long long)first, (long long)end - 1);
+    if (!wr_past_remembers(past, first, end))
+        return weir_error_set(error, WEIR_EVICTED,
+                              "tokens %lld to %lld of the stream are no longer remembered",
+                              (long long)first, (long long)end - 1);
+    for (int64_t i = first; i < end; i++) out[i - first] = wr_past_token(past, i);
+    return WEIR_OK;
+}

@@ -141,6 +141,24 @@ refuses '--stop can be given 15 times' chat "$dir/templated.gguf" --template fal
   --stop a --stop b --stop c --stop d --stop e --stop f --stop g --stop h \
   --stop i --stop j --stop k --stop l --stop m --stop n --stop o --stop p
 refuses 'no chat template alpaca' chat "$dir/templated.gguf" --template alpaca
+# `run --template` says what the talk says, in one go.
+talk_templated --system 'the mill stands' --save "$dir/saved" <<END
+the river
+END
+answer() { tr '\n' ' ' | sed 's/^ *//;s/ *$//'; }
+"$weir" run "$dir/templated.gguf" --template file --system 'the mill stands' --prompt 'the river' \
+  -n 8 --temp 0 >"$dir/run"
+equal 'run --template file' "$(answer <"$dir/run")" "$(answer <"$dir/out")"
+"$weir" run "$dir/templated.gguf" --template chatml --system 'the mill stands' --policy dense \
+  --prompt 'the river' -n 8 --temp 0 >"$dir/run"
+ok 'dense' test -s "$dir/run"
+"$weir" run "$dir/templated.gguf" --template file --prompt 'and the mill' --load "$dir/saved" \
+  -n 8 --temp 0 >"$dir/run"
+printf 'the river\nand the mill\n' | "$weir" chat "$dir/templated.gguf" -n 8 --temp 0 \
+  --system 'the mill stands' >"$dir/out" 2>"$dir/err"
+equal 'a talk goes on' "$(answer <"$dir/run")" "$(sed -n 2p "$dir/out" | answer)"
+refuses '--template is for a prompt' run "$dir/templated.gguf" --template file --file "$dir/out"
+refuses 'no chat template alpaca' run "$dir/templated.gguf" --template alpaca --prompt a
 templated "{% for m in messages %}~{{ m }}{% endfor %}"
 fails 'choose one of its own with --template NAME (llama-2, ' chat "$dir/templated.gguf"
 "$weir" info "$dir/templated.gguf" >"$dir/out"

@@ -117,6 +117,7 @@ static void damage_family(const wr_family *row, bool variant) {
     shape.family = family = row->name;
     shape.variant = variant;
     shape.layer_window = variant && !row->encoder ? 5 : 0;
+    shape.experts = variant && row->experts != WR_EXPERTS_NONE ? 3 : 0;
     random_model_open(&made, &shape, NULL);
     read_file(made.path);
     must(wr_gguf_open(made.path, NULL, &gguf, &error), &error);

@@ -261,10 +261,38 @@ static void test_evicted(void **state) {
     check_evicted(dense, 10, false);
 }
 
+/* The first S + W, and the last ones however far the stream went; nothing between, nothing beyond.
+ */
+static void tokens_are_remembered(void **state) {
+    (void)state;
+    enum { LENGTH = 9000 };
+    weir_error error;
+    int32_t got[64], wanted[64];
+    weir_stream_options options = stream_options(WEIR_SINK, 2, 30);
+    weir_stream *stream = stream_make(tiny.model, &options);
+    stream_feed(stream, 0, LENGTH);
+    static const int64_t firsts[] = {0, 10, LENGTH - 64, LENGTH - 4000};
+    for (size_t i = 0; i < sizeof firsts / sizeof firsts[0]; i++) {
+        const int64_t count = firsts[i] < 20 ? 20 : 64;
+        must(weir_stream_get_tokens(stream, firsts[i], firsts[i] + count, got, &error), &error);
+        random_tokens(wanted, firsts[i], count);
+        assert_memory_equal(got, wanted, (size_t)count * sizeof *got);
+    }
+    must(weir_stream_get_tokens(stream, LENGTH, LENGTH, got, &error), &error);
+    assert_refused(weir_stream_get_tokens(stream, 1000, 1001, got, &error), WEIR_EVICTED, &error,
+                   "no longer remembered");
+    assert_refused(weir_stream_get_tokens(stream, LENGTH, LENGTH + 1, got, &error), WEIR_USAGE,
+                   &error, "has no tokens");
+    weir_stream_destroy(stream);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_pieces),        cmocka_unit_test(test_bos),
-        cmocka_unit_test(test_held_text),     cmocka_unit_test(test_refused_tokens),
-        cmocka_unit_test(test_dense_is_full), cmocka_unit_test(test_evicted)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(tokens_are_remembered),
+                                       cmocka_unit_test(test_pieces),
+                                       cmocka_unit_test(test_bos),
+                                       cmocka_unit_test(test_held_text),
+                                       cmocka_unit_test(test_refused_tokens),
+                                       cmocka_unit_test(test_dense_is_full),
+                                       cmocka_unit_test(test_evicted)};
     return cmocka_run_group_tests_name("feeding", tests, tiny_set_up, tiny_tear_down);
 }

@@ -54,6 +54,11 @@ EXPERTS = dict(hidden_size=32, num_attention_heads=4, num_key_value_heads=2, int
 MODELS = {
     "llama": ("Llama", dict(GATED, head_dim=10)),
     "llama-biased": ("Llama", dict(GATED, num_key_value_heads=6, attention_bias=True, mlp_bias=True, rope_parameters=LLAMA3)),
+    "llama-linear": ("Llama", dict(GATED, head_dim=10, rope_parameters=dict(rope_type="linear", rope_theta=10000.0, factor=3.0))),
+    "llama-dynamic": ("Llama", dict(GATED, head_dim=10, max_position_embeddings=24,
+                                    rope_parameters=dict(rope_type="dynamic", rope_theta=10000.0, factor=2.0))),
+    "llama-yarn": ("Llama", dict(GATED, head_dim=10, rope_parameters=dict(
+        rope_type="yarn", rope_theta=10000.0, factor=4.0, original_max_position_embeddings=16, attention_factor=1.2))),
     "mistral": ("Mistral", dict(GATED, sliding_window=12)),
     "mixtral": ("Mixtral", dict(GATED, **EXPERTS, num_local_experts=4, sliding_window=None)),
     "gptneox": ("GPTNeoX", dict(SHAPE, intermediate_size=96, rotary_pct=0.5)),

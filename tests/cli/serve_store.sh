@@ -1,0 +1,205 @@
+# serve --store: streams are killed with the server, again and again, and go on as twins that nobody killed;
+# idle ones leave memory and come back; a full disk is said and loses nothing that was stored.
+# shellcheck source=tests/cli/lib.sh
+. "$(dirname "$0")/lib.sh"
+
+command -v curl >/dev/null || {
+  echo 'curl is not installed'
+  exit 77
+}
+
+model=$dir/model.gguf
+make_model "$model"
+server=
+trap '[ -z "$server" ] || kill -9 "$server" 2>/dev/null; rm -rf "$dir"' EXIT
+
+# $blocks: what files may grow to, in 512 bytes: a disk that is soon full.
+blocks=unlimited
+start() {
+  : >"$dir/address"
+  (
+    ulimit -S -f "$blocks"
+    trap '' XFSZ
+    exec "$weir" serve "$model" --listen 127.0.0.1:0 --threads 1 --sinks 4 --window 28 "$@"
+  ) >"$dir/address" 2>"$dir/log" &
+  server=$!
+  wait_for 'the server' test -s "$dir/address"
+  base=$(cat "$dir/address")
+}
+
+stop() {
+  kill -TERM "$server"
+  got=0
+  wait "$server" || got=$?
+  server=
+  equal 'ends in order' "$got" 0
+}
+
+murder() {
+  kill -9 "$server"
+  wait "$server" 2>/dev/null || :
+  server=
+}
+
+# ask PATH JSON: the body goes to $dir/out, the status to $status.
+ask() {
+  status=$(curl -s -m 60 -o "$dir/out" -w '%{http_code}' "$base$1" \
+    -H 'Content-Type: application/json' -d "$2") || status="curl $?"
+}
+look() { status=$(curl -s -m 60 -o "$dir/out" -w '%{http_code}' "$base$1") || status="curl $?"; }
+metric() { curl -s -m 60 "$base/metrics" | sed -n "s/^weir_$1 //p"; }
+
+new_stream() {
+  ask /v1/streams "$1"
+  equal "created ($(head -c 300 "$dir/out"))" "$status" 201
+  stream=$(json "$dir/out" id)
+}
+
+# What the K-th request to a stream is; what it makes goes to $dir/made.
+request() {
+  case $(($1 % 5)) in
+    0) ask "/v1/streams/$stream/append" "{\"text\": \"line $1 of the river, and the mill hums \"}" ;;
+    1) ask "/v1/streams/$stream/generate" '{"max_tokens": 9, "temperature": 1, "seed": 3, "ignore_eos": true}' ;;
+    2) ask "/v1/streams/$stream/append" "{\"messages\": [{\"role\": \"user\", \"content\": \"message $1\"}]}" ;;
+    3) ask "/v1/streams/$stream/generate" '{"text": "and so", "max_tokens": 5, "temperature": 0, "ignore_eos": true}' ;;
+    4) ask "/v1/streams/$stream/append" '{"text": "half a wor"}' ;;
+  esac
+  [ "$status" = 200 ] || return 1
+}
+
+# ---- the twin, whom nobody kills -----------------------------------------------------------------
+
+count=30
+start
+new_stream '{"seed": 5}'
+: >"$dir/twin"
+k=0
+while [ $k -lt $count ]; do
+  request $k || fail "request $k of the twin: $status $(head -c 300 "$dir/out")"
+  case $((k % 5)) in 1 | 3) json "$dir/out" text >>"$dir/twin" ;; esac
+  k=$((k + 1))
+done
+look "/v1/streams/$stream"
+index=$(json "$dir/out" index)
+evicted=$(json "$dir/out" evicted)
+ok 'the twin went far past its window' test "$evicted" -gt 100
+equal 'nothing is stored without a store' "$(json "$dir/out" stored)" false
+stop
+
+# ---- killed after every third answer, and now and then in the middle of one ------------------------
+
+start --store "$dir/store"
+new_stream '{"seed": 5}'
+: >"$dir/killed"
+k=0
+while [ $k -lt $count ]; do
+  request $k || fail "request $k: $status $(head -c 300 "$dir/out")"
+  case $((k % 5)) in 1 | 3) json "$dir/out" text >>"$dir/killed" ;; esac
+  k=$((k + 1))
+  if [ $((k % 3)) -eq 0 ]; then
+    murder
+    start --store "$dir/store"
+  fi
+done
+look "/v1/streams/$stream"
+equal 'it read as much' "$(json "$dir/out" index)" "$index"
+equal 'and forgot as much' "$(json "$dir/out" evicted)" "$evicted"
+equal 'it is stored' "$(json "$dir/out" stored)" true
+ok 'the same text' cmp "$dir/twin" "$dir/killed"
+
+# in the middle: whatever was acknowledged before is there
+new_stream '{"seed": 6}'
+ask "/v1/streams/$stream/append" '{"text": "something that was acknowledged", "flush": true}'
+before=$(json "$dir/out" index)
+curl -s -m 60 -N "$base/v1/streams/$stream/generate" -H 'Content-Type: application/json' \
+  -d '{"max_tokens": 50000, "stream": true, "ignore_eos": true}' >"$dir/events" 2>/dev/null &
+reader=$!
+wait_for 'some tokens' grep -q '^event: token' "$dir/events"
+murder
+wait "$reader" 2>/dev/null || :
+start --store "$dir/store"
+look "/v1/streams/$stream"
+after=$(json "$dir/out" index)
+ok "what was acknowledged is there ($before, $after)" test "$after" -ge "$before"
+ok 'and it goes on' request 1
+
+# ---- forks, ends in order, deletion ----------------------------------------------------------------
+
+ask "/v1/streams/$stream/fork" '{}'
+equal 'forked' "$status" 201
+fork=$(json "$dir/out" id)
+stop
+start --store "$dir/store"
+ok 'nothing to feed again after an end in order' test "$(metric tokens_fed_total)" = 0
+parent=$stream
+request 1
+json "$dir/out" text >"$dir/a"
+stream=$fork
+request 1
+json "$dir/out" text >"$dir/b"
+ok 'a fork and its parent go on alike' cmp "$dir/a" "$dir/b"
+curl -s -m 60 -X DELETE "$base/v1/streams/$parent" >"$dir/out"
+murder
+start --store "$dir/store"
+look "/v1/streams/$parent"
+equal 'a deleted stream is gone' "$status" 404
+look /v1/streams
+ok 'the others are listed' grep -q "$fork" "$dir/out"
+ok 'on disk alone' grep -q '"loaded": *false' "$dir/out"
+stop
+
+# ---- memory for one stream, and three of them --------------------------------------------------------
+
+start --store "$dir/store" --idle 1
+stream=$fork
+request 0
+equal 'in memory' "$(metric streams)" 1
+left() { [ "$(metric streams)" = 0 ]; }
+wait_for 'the idle stream to leave memory' left
+look "/v1/streams/$stream"
+equal 'it comes back by itself' "$status" 200
+stop
+
+# ---- a full disk ---------------------------------------------------------------------------------------
+
+if command -v prlimit >/dev/null; then
+  blocks=600
+  start --store "$dir/full"
+  new_stream '{"seed": 7}'
+  words=$(printf 'the river runs on and on %.0s' $(seq 200))
+  tries=0
+  ask "/v1/streams/$stream/append" "{\"text\": \"$words\"}"
+  while [ "$(json "$dir/out" stored)" = true ]; do
+    tries=$((tries + 1))
+    [ $tries -lt 500 ] || fail 'the disk never got full'
+    stored=$(json "$dir/out" index)
+    ask "/v1/streams/$stream/append" "{\"text\": \"$words\"}"
+  done
+  equal 'it goes on in memory' "$status" 200
+  ok 'further than what is stored' test "$(json "$dir/out" index)" -gt "$stored"
+  look /health
+  equal 'health says so' "$(json "$dir/out" status)" degraded
+  ok 'and the log' grep -q '"event":"store"' "$dir/log"
+  prlimit --pid "$server" --fsize=unlimited
+  well() { look /health && [ "$(json "$dir/out" status)" = ok ]; }
+  wait_for 'the store to catch up' well
+  look "/v1/streams/$stream"
+  whole=$(json "$dir/out" index)
+  murder
+  blocks=unlimited
+  start --store "$dir/full"
+  look "/v1/streams/$stream"
+  equal 'all of it is stored now' "$(json "$dir/out" index)" "$whole"
+  stop
+fi
+
+# ---- stores that are refused --------------------------------------------------------------------------
+
+"$weir" make-random --out "$dir/other.gguf" --vocabulary 512 --seed 4 --context 128
+fails 'another model' serve "$dir/other.gguf" --listen 127.0.0.1:0 --store "$dir/store"
+fails 'cannot be made' serve "$model" --listen 127.0.0.1:0 --store "$dir/no/where"
+refuses 'belongs to --store' serve "$model" --listen 127.0.0.1:0 --idle 5
+start --store "$dir/store"
+refuses 'in use by another process' serve "$model" --listen 127.0.0.1:0 --store "$dir/store"
+stop
+done_with

@@ -34,6 +34,18 @@ static const wr_key_rule mpt_keys[] = {
     {"attention.clamp_kqv", "attn_config.clip_qkv", NULL, WR_KEY_FLOAT, 0},
     NO_KEYS,
 };
+/* Files of the models with eyes leave out what the class has by itself. */
+static const wr_key_rule gemma3_keys[] = {
+    {"context_length", "max_position_embeddings", "131072", WR_KEY_INT, 0},
+    {"attention.head_count", "num_attention_heads", "8", WR_KEY_INT, 0},
+    {"attention.head_count_kv", "num_key_value_heads", "4", WR_KEY_INT, 0},
+    {"attention.key_length", "head_dim", "256", WR_KEY_INT, 0},
+    {"attention.value_length", "head_dim", "256", WR_KEY_INT, 0},
+    {"attention.layer_norm_rms_epsilon", "rms_norm_eps", "1e-6", WR_KEY_FLOAT, 0},
+    {"rope.freq_base_swa", "rope_local_base_freq rope_parameters.sliding_attention.rope_theta",
+     "10000", WR_KEY_FLOAT, 0},
+    NO_KEYS,
+};
 static const wr_key_rule gpt_oss_keys[] = {
     {"expert_feed_forward_length", "intermediate_size", NULL, WR_KEY_INT, 0},
     NO_KEYS,
@@ -214,6 +226,7 @@ static const wr_hf_family families[] = {
      .text_config = "text_config",
      .prefixes = "model. language_model.model. model.language_model.",
      .renames = wr_renames_gemma2,
+     .keys = gemma3_keys,
      .demands = gemma3_demands,
      .activation = GELU_TANH,
      .rotary_share = 1,

@@ -69,6 +69,12 @@ static const wr_key_rule *find_rule(const wr_key_rule *rules, const char *key) {
     return NULL;
 }
 
+/* What a family takes a count for where its files do not say. */
+static int64_t own_default(const wr_hf_model *model, const char *key, int64_t otherwise) {
+    const wr_key_rule *rule = find_rule(model->family->keys, key);
+    return rule != NULL && rule->otherwise != NULL ? strtoll(rule->otherwise, NULL, 10) : otherwise;
+}
+
 /* ---- the shape ---------------------------------------------------------------------------------
  */
 
@@ -81,7 +87,8 @@ static weir_status get_kv_heads(wr_hf_model *model, weir_error *error) {
         return WEIR_OK;
     }
     return get_count(model, "num_key_value_heads num_kv_heads n_head_kv attn_config.kv_n_heads",
-                     model->heads, &model->kv_heads, error);
+                     own_default(model, "attention.head_count_kv", model->heads), &model->kv_heads,
+                     error);
 }
 
 static weir_status get_rotary(wr_hf_model *model, weir_error *error) {
@@ -115,23 +122,25 @@ static weir_status check_shape(const wr_hf_model *model, weir_error *error) {
 
 static weir_status read_shape(wr_hf_model *m, weir_error *error) {
     int64_t own = 0;
-    const wr_key_rule *rule = find_rule(m->family->keys, "context_length");
-    const int64_t context = rule != NULL ? strtoll(rule->otherwise, NULL, 10) : -1;
     const struct {
         const char *paths;
         int64_t otherwise;
         int64_t *out;
+        const char *key; /* of the family's own rule, which may know better */
     } counts[] = {
-        {"num_hidden_layers n_layer n_layers", -1, &m->layers},
-        {"hidden_size n_embd d_model", -1, &m->width},
-        {"num_attention_heads n_head n_heads", -1, &m->heads},
-        {"head_dim", 0, &own},
-        {"num_local_experts num_experts", 0, &m->experts},
-        {"max_position_embeddings n_positions max_seq_len n_ctx", context, &m->context},
+        {"num_hidden_layers n_layer n_layers", -1, &m->layers, "block_count"},
+        {"hidden_size n_embd d_model", -1, &m->width, "embedding_length"},
+        {"num_attention_heads n_head n_heads", -1, &m->heads, "attention.head_count"},
+        {"head_dim", 0, &own, "attention.key_length"},
+        {"num_local_experts num_experts", 0, &m->experts, "expert_count"},
+        {"max_position_embeddings n_positions max_seq_len n_ctx", -1, &m->context,
+         "context_length"},
     };
     weir_status status = WEIR_OK;
-    for (size_t i = 0; i < sizeof counts / sizeof counts[0] && status == WEIR_OK; i++)
-        status = get_count(m, counts[i].paths, counts[i].otherwise, counts[i].out, error);
+    for (size_t i = 0; i < sizeof counts / sizeof counts[0] && status == WEIR_OK; i++) {
+        const int64_t otherwise = own_default(m, counts[i].key, counts[i].otherwise);
+        status = get_count(m, counts[i].paths, otherwise, counts[i].out, error);
+    }
     if (status == WEIR_OK) status = get_kv_heads(m, error);
     if (status != WEIR_OK) return status;
     if (own == 0 && m->width % m->heads != 0)
@@ -277,7 +286,7 @@ static weir_status put_shape(const wr_hf_model *m, wr_gguf_writer *writer, weir_
         int64_t value; /* 0: left out */
     } counts[] = {
         {"vocab_size", m->vocabulary},
-        {"context_length", find_rule(m->family->keys, "context_length") ? 0 : m->context},
+        {"context_length", m->context},
         {"embedding_length", m->width},
         {"block_count", m->layers},
         {"feed_forward_length", hidden},
@@ -289,7 +298,7 @@ static weir_status put_shape(const wr_hf_model *m, wr_gguf_writer *writer, weir_
         {"expert_count", m->experts},
     };
     for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++)
-        if (counts[i].value > 0)
+        if (counts[i].value > 0 && find_rule(m->family->keys, counts[i].suffix) == NULL)
             wr_gguf_put_int(writer, wr_hf_key(m, counts[i].suffix, key), WR_GGUF_U32,
                             counts[i].value);
     return WEIR_OK;

@@ -64,20 +64,15 @@ static void put_number(const wr_hf_model *model, wr_gguf_writer *writer, const c
         wr_gguf_put_float(writer, wr_hf_key(model, suffix, key), (float)value);
 }
 
-static void put_bases(const wr_hf_model *model, wr_gguf_writer *writer) {
+static void put_base(const wr_hf_model *model, wr_gguf_writer *writer) {
     char key[WR_HF_KEY];
-    double base = model->family->rope_base, local;
+    double base = model->family->rope_base;
     (void)wr_json_get_number(wr_hf_first(model->config,
                                          "rope_theta rotary_emb_base "
                                          "rope_parameters.full_attention.rope_theta "
                                          "rope_parameters.rope_theta attn_config.rope_theta"),
                              &base);
     wr_gguf_put_float(writer, wr_hf_key(model, "rope.freq_base", key), (float)base);
-    if (wr_json_get_number(wr_hf_first(model->config,
-                                       "rope_local_base_freq "
-                                       "rope_parameters.sliding_attention.rope_theta"),
-                           &local))
-        wr_gguf_put_float(writer, wr_hf_key(model, "rope.freq_base_swa", key), (float)local);
 }
 
 /* How much longer attention's scores are made under LongRoPE, unless the file says. */
@@ -93,7 +88,7 @@ weir_status wr_hf_put_rope(const wr_hf_model *model, wr_gguf_writer *writer, wei
     char key[WR_HF_KEY];
     size_t row;
     bool truncates = true;
-    put_bases(model, writer);
+    put_base(model, writer);
     weir_status status = find_scaling(model, &row, error);
     if (status != WEIR_OK || scalings[row].scaling == NONE) return status;
     if (scalings[row].name != NULL)

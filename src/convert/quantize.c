@@ -55,15 +55,8 @@ static int64_t model_count(const quantization *q, wr_string family, const char *
 
 static weir_status read_model(quantization *q) {
     wr_string family = {"", 0};
-    int64_t parts = 0;
     weir_status status = wr_gguf_get_string(q->gguf, "general.architecture", &family, q->error);
-    if (status == WEIR_OK)
-        status = wr_gguf_get_int(q->gguf, "split.count", 0, UINT16_MAX, &parts, q->error);
     if (status != WEIR_OK) return status;
-    if (parts > 1)
-        return weir_error_set(q->error, WEIR_UNSUPPORTED,
-                              "%.200s: the model is divided over %lld files; merge them first",
-                              q->path, (long long)parts);
     q->model = (wr_mix_model){.layers = model_count(q, family, "block_count"),
                               .heads = model_count(q, family, "attention.head_count"),
                               .kv_heads = model_count(q, family, "attention.head_count_kv"),

@@ -164,11 +164,11 @@ ok 'help' "$weir" --help >"$dir/help"
 ok 'bare' "$weir" >"$dir/bare"
 ok 'bare is help' cmp -s "$dir/help" "$dir/bare"
 ok 'version' starts "$("$weir" --version)" 'weir 0.'
-for command in run chat eval streameval tokenize info plan logits make-random; do
+for command in run chat eval streameval embed tokenize info plan logits make-random; do
   "$weir" "$command" --help >"$dir/out" || fail "$command --help"
   ok "$command --help" grep -q "^usage: weir $command" "$dir/out"
 done
-for command in run chat eval streameval tokenize info plan; do
+for command in run chat eval streameval embed tokenize info plan; do
   ok "help lists $command" grep -q "^  $command " "$dir/help"
 done
 for command in logits make-random; do

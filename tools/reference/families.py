@@ -54,6 +54,11 @@ EXPERTS = dict(hidden_size=32, num_attention_heads=4, num_key_value_heads=2, int
 MODELS = {
     "llama": ("Llama", dict(GATED, head_dim=10)),
     "llama-biased": ("Llama", dict(GATED, num_key_value_heads=6, attention_bias=True, mlp_bias=True, rope_parameters=LLAMA3)),
+    "llama-linear": ("Llama", dict(GATED, head_dim=10, rope_parameters=dict(rope_type="linear", rope_theta=10000.0, factor=3.0))),
+    "llama-dynamic": ("Llama", dict(GATED, head_dim=10, max_position_embeddings=24,
+                                    rope_parameters=dict(rope_type="dynamic", rope_theta=10000.0, factor=2.0))),
+    "llama-yarn": ("Llama", dict(GATED, head_dim=10, rope_parameters=dict(
+        rope_type="yarn", rope_theta=10000.0, factor=4.0, original_max_position_embeddings=16, attention_factor=1.2))),
     "mistral": ("Mistral", dict(GATED, sliding_window=12)),
     "mixtral": ("Mixtral", dict(GATED, **EXPERTS, num_local_experts=4, sliding_window=None)),
     "gptneox": ("GPTNeoX", dict(SHAPE, intermediate_size=96, rotary_pct=0.5)),
@@ -160,6 +165,7 @@ def save(model, name, folder):
     target = folder / name
     shutil.rmtree(target, ignore_errors=True)
     model.to(torch.bfloat16).save_pretrained(target)  # its rotary frequencies are spoilt now
+    (target / "model.safetensors").chmod(0o644)
     if (target / "generation_config.json").exists():
         (target / "generation_config.json").unlink()
     if name == "gpt-oss":
@@ -303,6 +309,8 @@ def case(policy, sinks, window, rows):
 def figures(name, model):
     dense = logits(model, TOKENS)
     cases = [case("dense", 0, len(TOKENS), dense)]
+    if name == "bert":
+        cases[0]["encoder"] = True  # the last hidden states
     if name in STREAMED:
         again = stream(model, name, TOKENS, 0, 10 ** 6)
         off = ((again - dense).norm() / dense.norm()).item()
@@ -374,7 +382,7 @@ def compare(weir, folder, names, peer=None):
                     raise RuntimeError(done.stderr.strip())
                 said = []
                 for at in data["models"][name]["cases"]:
-                    if peer and at["policy"] != "dense":
+                    if "encoder" in at or peer and at["policy"] != "dense":
                         continue
                     rows = peer_rows(theirs, model, scratch) if peer else weir_rows(weir, model, at, scratch)
                     off = distance(rows, np.array(at["rows"]))

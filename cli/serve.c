@@ -10,7 +10,7 @@
 #include "server/server.h"
 
 typedef struct serve_arguments {
-    cli_value listen, api_key_file, tls_certificate, tls_key;
+    cli_value listen, origin, api_key_file, tls_certificate, tls_key;
     cli_value streams, rows, memory, queue, connections, max_body, max_tokens, timeout, drain;
     cli_value store, power_safe, idle;
     cli_value evict, chat_template, quiet;
@@ -24,6 +24,8 @@ static const cli_option options[] = {
      .help = "where (default 127.0.0.1:8080); port 0: any that is free, said on stdout"},
     {"--api-key-file", OPTION_TEXT, "FILE", .at = AT(api_key_file),
      .help = "keys that open the door, one a line; needed for addresses that others can reach"},
+    {"--origin", OPTION_TEXT, "URL", .at = AT(origin),
+     .help = "pages from there may use the server too: https://weir.example.org"},
     {"--tls-certificate", OPTION_TEXT, "FILE", .at = AT(tls_certificate),
      .help = "serve HTTPS with this PEM certificate (chain)"},
     {"--tls-key", OPTION_TEXT, "FILE", .at = AT(tls_key), .help = "and its PEM key"},
@@ -104,6 +106,7 @@ static weir_status read_settings(const serve_arguments *arguments, server_settin
     settings->streams = (int32_t)streams;
     settings->listen = arguments->listen.given ? arguments->listen.text : settings->listen;
     settings->api_key_file = arguments->api_key_file.text;
+    settings->origin = arguments->origin.text;
     settings->tls_certificate = arguments->tls_certificate.text;
     settings->tls_key = arguments->tls_key.text;
     settings->store = arguments->store.text;

@@ -10,7 +10,9 @@
 #include <unistd.h>
 
 #include "address.h"
+#include "deadline.h"
 #include "log.h"
+#include "origin.h"
 #include "refusal.h"
 #include "route.h"
 #include "task.h"
@@ -28,6 +30,9 @@ struct server_http {
     void *arrived_context;
     void *server;
     size_t most_body;
+    unsigned timeout; /* seconds */
+    server_origin origin;
+    server_deadlines *deadlines;
     int port;
     int listening; /* once no new connections are taken; -1 before */
     pthread_mutex_t lock;
@@ -46,6 +51,7 @@ typedef struct http_exchange {
     bool handled; /* the handler ran, or the request was refused */
     bool arrives;
     double begun;
+    deadline *deadline; /* of its connection */
 } http_exchange;
 
 /* ---- sleeping and waking --------------------------------------------------------------------- */
@@ -101,6 +107,9 @@ static http_exchange *begin_exchange(server_http *http, struct MHD_Connection *c
     made->connection = connection;
     made->body.most = http->most_body;
     made->begun = clock_now();
+    const union MHD_ConnectionInfo *own =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+    made->deadline = own != NULL ? own->socket_context : NULL;
     made->request.server = http->server;
     route_find(http->routes, method, path, &made->match);
     made->method = made->match.route != NULL ? made->match.route->method : "other";
@@ -126,11 +135,16 @@ static void count_request(http_exchange *exchange, int status) {
 static void end_exchange(void *context, struct MHD_Connection *connection, void **own,
                          enum MHD_RequestTerminationCode code) {
     http_exchange *exchange = *own;
-    (void)context, (void)connection, (void)code;
+    (void)context, (void)code;
     if (exchange == NULL) {
         return;
     }
     *own = NULL;
+    if (exchange->arrives) {
+        MHD_set_connection_option(connection, MHD_CONNECTION_OPTION_TIMEOUT,
+                                  exchange->http->timeout);
+    }
+    deadline_start(exchange->deadline);
     int status = reply_status(exchange->request.reply);
     count_request(exchange, status);
     log_request(exchange->method,
@@ -212,6 +226,12 @@ static enum MHD_Result check_request(http_exchange *exchange, bool *refused) {
     const http_route *route = exchange->match.route;
     const char *length = header(exchange, "Content-Length");
     *refused = true;
+    if (!origin_allows(&exchange->http->origin, header(exchange, "Origin"),
+                       header(exchange, "Host"))) {
+        return refuse_now(exchange, 403, "foreign_origin",
+                          "a page from elsewhere may not use this server (--origin names one that "
+                          "may)");
+    }
     if (route == NULL && !exchange->match.path_known) {
         return refuse_now(exchange, 404, "not_found", "there is nothing under this path");
     }
@@ -235,6 +255,7 @@ static enum MHD_Result check_request(http_exchange *exchange, bool *refused) {
 
 static void handle(http_exchange *exchange) {
     exchange->handled = true;
+    deadline_stop(exchange->deadline);
     exchange->request.body = exchange->body.data != NULL ? exchange->body.data : "";
     exchange->request.size = exchange->body.size;
     exchange->match.route->handle(&exchange->request);
@@ -248,6 +269,8 @@ static enum MHD_Result begin_arriving(http_exchange *exchange) {
     }
     inlet_attach(made, &(inlet_source){sleep_connection, wake_connection, exchange});
     exchange->request.inlet = made;
+    /* whoever follows a log may be silent for hours; one that is dead is found by the system */
+    MHD_set_connection_option(exchange->connection, MHD_CONNECTION_OPTION_TIMEOUT, 0u);
     handle(exchange);
     return MHD_YES;
 }
@@ -297,10 +320,20 @@ static enum MHD_Result take_request(void *context, struct MHD_Connection *connec
 
 /* ---- life ------------------------------------------------------------------------------------ */
 
+static void keep_alive(int fd) {
+    int yes = 1;
+    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &yes, sizeof yes);
+}
+
 static void count_connection(void *context, struct MHD_Connection *connection, void **own,
                              enum MHD_ConnectionNotificationCode code) {
     server_http *http = context;
-    (void)connection, (void)own;
+    if (code == MHD_CONNECTION_NOTIFY_STARTED) {
+        keep_alive(socket_of(connection));
+        *own = deadline_begin(http->deadlines, socket_of(connection));
+    } else {
+        deadline_end(*own);
+    }
     atomic_fetch_add(&http->metrics->connections, code == MHD_CONNECTION_NOTIFY_STARTED ? 1 : -1);
 }
 
@@ -322,7 +355,8 @@ static weir_status read_pem(const char *path, text_buffer *out, weir_error *erro
 static weir_status start(server_http *http, const server_settings *settings,
                          const server_address *at, const char *certificate, const char *key,
                          weir_error *error) {
-    unsigned flags = MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME |
+    /* poll, not epoll: whoever closes while a part of its body is read is seen at once */
+    unsigned flags = MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL | MHD_ALLOW_SUSPEND_RESUME |
                      (at->ipv6 ? MHD_USE_IPv6 : 0) | (certificate != NULL ? MHD_USE_TLS : 0);
     struct MHD_OptionItem tls[] = {
         {MHD_OPTION_HTTPS_MEM_CERT, 0, (void *)(uintptr_t)certificate},
@@ -351,6 +385,10 @@ static weir_status listen_there(server_http *http, const server_settings *settin
     server_address at;
     text_buffer certificate = {0}, key = {0};
     weir_status status = address_parse(settings->listen, &at, error);
+    http->origin = (server_origin){settings->origin, at.loopback && settings->api_key_file == NULL};
+    if (status == WEIR_OK) {
+        status = deadlines_create((double)settings->timeout, &http->deadlines, error);
+    }
     if (status == WEIR_OK && settings->tls_certificate != NULL) {
         status = read_pem(settings->tls_certificate, &certificate, error);
     }
@@ -381,6 +419,7 @@ weir_status http_create(const server_settings *settings, const http_route *route
     made->arrived_context = arrived_context;
     made->server = server;
     made->most_body = (size_t)settings->body;
+    made->timeout = (unsigned)settings->timeout;
     pthread_mutex_init(&made->lock, NULL);
     weir_status status = listen_there(made, settings, error);
     if (status != WEIR_OK) {
@@ -437,6 +476,7 @@ void http_destroy(server_http *http) {
     if (http->listening >= 0) {
         close(http->listening);
     }
+    deadlines_destroy(http->deadlines);
     pthread_mutex_destroy(&http->lock);
     free(http);
 }

@@ -8,6 +8,7 @@
 #include "address.h"
 #include "handlers.h"
 #include "log.h"
+#include "origin.h"
 #include "refusal.h"
 
 server_settings server_settings_default(void) {
@@ -73,6 +74,12 @@ static weir_status check_address(const server_settings *settings, weir_error *er
                               "--listen %s can be reached by others: give --api-key-file FILE, or "
                               "listen on 127.0.0.1",
                               settings->listen);
+    }
+    if (status == WEIR_OK && settings->origin != NULL && !origin_is_one(settings->origin)) {
+        return weir_error_set(error, WEIR_USAGE,
+                              "--origin wants a scheme, a host and no path, as in "
+                              "https://weir.example.org, not \"%.80s\"",
+                              settings->origin);
     }
     if (status == WEIR_OK && (settings->tls_certificate == NULL) != (settings->tls_key == NULL)) {
         return weir_error_set(error, WEIR_USAGE, "--tls-certificate and --tls-key belong together");

@@ -10,6 +10,7 @@
 typedef struct server_settings {
     const char *listen;                    /* "127.0.0.1:8080", "[::1]:0"; port 0: any free one */
     const char *api_key_file;              /* one key a line; NULL: no key is asked for */
+    const char *origin;                    /* of pages that may ask too; NULL: only our own */
     const char *tls_certificate, *tls_key; /* PEM files; NULL: plain HTTP */
     const char *store;                     /* folder; NULL: streams live in memory alone */
     bool power_safe;                       /* what was stored survives a loss of power too */

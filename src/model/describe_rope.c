@@ -125,6 +125,7 @@ static weir_status describe_local(weir_model *model, weir_error *error) {
     weir_error inner;
     *local = (wr_rope_recipe){
         .dim = model->rotary_dim, .scaling = WEIR_ROPE_NONE, .base = model->family->local_base};
+    if (local->base == WR_LOCAL_BASE_SAME) local->base = model->rope_recipes[0].base;
     weir_status status =
         wr_gguf_get_float(model->gguf, rope_key(model, "freq_base_swa", key), &local->base, error);
     if (status != WEIR_OK || local->base == 0.0 || model->info.layer_window == 0) return status;

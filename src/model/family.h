@@ -88,6 +88,9 @@ typedef enum wr_positions {
     WR_POSITIONS_LEARNED /* a row of position_embd is added to each embedding */
 } wr_positions;
 
+/* A local_base: that of the other layers. */
+#define WR_LOCAL_BASE_SAME (-1.0)
+
 typedef struct wr_family {
     const char *name; /* general.architecture */
 
@@ -115,8 +118,9 @@ typedef struct wr_family {
 
     int32_t window; /* of the layers that have one, where the file does not say it; 0: none */
     float attention_cap, final_cap; /* soft-caps where the file does not say them; 0: none */
-    double local_base; /* layers with a window have frequencies of their own, of this base, unless
-                          "rope.freq_base_swa" says another; 0: only where that key is */
+    double local_base; /* layers with a window have frequencies of their own, which nothing scales,
+                          of this base, unless "rope.freq_base_swa" says another; 0: only where
+                          that key is */
     bool broken_ramp;  /* YaRN's ramp begins between two pairs, and the file does not say so */
 
     wr_sink_term sink;         /* without a sink_key */

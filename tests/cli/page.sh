@@ -10,7 +10,7 @@ for tool in chromedriver curl jq; do
   }
 done
 
-model=models/weir-small.gguf
+model=${WEIR_ROOT:-.}/models/weir-small.gguf
 driver='' server='' session=''
 one=
 trap '[ -z "$session" ] || curl -s -m 10 -X DELETE "$hub/session/$session" >/dev/null

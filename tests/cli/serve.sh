@@ -287,6 +287,10 @@ ask /v1/streams '{"cache":100000}'
 refused 400 'trained'
 ask /v1/streams/st_none/append '{"text":"x"}'
 refused 404 'no such stream'
+ask /v1/streams '{}' -H 'Origin: https://evil.example'
+refused 403 'elsewhere'
+ask /v1/streams '{}' -H 'Host: evil.example'
+refused 403 'elsewhere'
 ask /v1/nothing '{}'
 refused 404 'nothing under this path'
 look -X PUT "$base/v1/streams"
@@ -381,6 +385,7 @@ model=$decoder
 refuses '--api-key-file' serve "$model" --listen 0.0.0.0:0
 refuses '--listen wants' serve "$model" --listen nowhere
 refuses 'recompute' serve "$model" --policy recompute
+refuses '--origin wants' serve "$model" --origin example.org
 refuses '--tls' serve "$model" --tls-key "$dir/keys"
 fails "$dir/none" serve "$model" --listen 127.0.0.1:0 --api-key-file "$dir/none"
 refuses '--memory' serve "$model" --memory 100k

@@ -46,6 +46,8 @@ done
 slow=$!
 served 'beside slow ones'
 wait "$slow"
+ok 'a trickle is cut off' "$hostile" "$port" trickle
+served 'after a trickle'
 ok 'many' "$hostile" "$port" many >"$dir/out"
 wait_for 'their connections to go' metric_is connections 1
 served 'after many'
@@ -78,6 +80,13 @@ for i in 1 2 3; do
   kill -9 "$client"
   wait_for 'its end' metric_is tasks 0
 done
+# Whoever follows a log may be silent for longer than anybody else.
+{
+  printf 'the mill hums '
+  sleep 5
+  printf 'by the weir'
+} | curl -s -T - -X POST "$base/v1/streams/$stream/append" -H 'Content-Type: text/plain' >"$dir/out"
+ok 'a log with a pause' test "$(json "$dir/out" appended)" -gt 5
 curl -s "$base/v1/streams/$stream" >"$dir/out"
 ok 'what came is there' test "$(json "$dir/out" index)" -gt 0
 equal 'and no more is on its way' "$(json "$dir/out" waiting)" 0

@@ -13,14 +13,14 @@ make_model "$model"
 server=
 trap '[ -z "$server" ] || kill -9 "$server" 2>/dev/null; rm -rf "$dir"' EXIT
 
-# $blocks: what files may grow to, in 512 bytes: a disk that is soon full.
-blocks=unlimited
+# $limit: what goes before the program: with a limit on files, a disk that is soon full.
+limit=
 start() {
   : >"$dir/address"
   (
-    ulimit -S -f "$blocks"
     trap '' XFSZ
-    exec "$weir" serve "$model" --listen 127.0.0.1:0 --threads 1 --sinks 4 --window 28 "$@"
+    # shellcheck disable=SC2086 # words
+    exec $limit "$weir" serve "$model" --listen 127.0.0.1:0 --threads 1 --sinks 4 --window 28 "$@"
   ) >"$dir/address" 2>"$dir/log" &
   server=$!
   wait_for 'the server' test -s "$dir/address"
@@ -163,7 +163,7 @@ stop
 # ---- a full disk ---------------------------------------------------------------------------------------
 
 if command -v prlimit >/dev/null; then
-  blocks=600
+  limit="prlimit --fsize=300000:"
   start --store "$dir/full"
   new_stream '{"seed": 7}'
   words=$(printf 'the river runs on and on %.0s' $(seq 200))
@@ -186,7 +186,7 @@ if command -v prlimit >/dev/null; then
   look "/v1/streams/$stream"
   whole=$(json "$dir/out" index)
   murder
-  blocks=unlimited
+  limit=
   start --store "$dir/full"
   look "/v1/streams/$stream"
   equal 'all of it is stored now' "$(json "$dir/out" index)" "$whole"

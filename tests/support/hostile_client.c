@@ -3,6 +3,7 @@
  *
  *   half       a body that breaks off, in requests of every kind; repeatedly
  *   slow       a hundred connections whose headers never end
+ *   trickle    headers that come a byte at a time, for ever: until the server cuts it off
  *   garbage    bytes that are no HTTP, headers too long, lengths that are no numbers
  *   pipeline   three requests in one write: three answers in their order
  *   many       more connections than the server takes
@@ -46,17 +47,19 @@ static void send_text(int fd, const char *text) {
 
 #define POST(path, length)                                                                         \
     "POST " path                                                                                   \
-    " HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: " length "\r\n\r\n"
+    " HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: " length    \
+    "\r\n\r\n"
 
 static void send_halves(void) {
     static const char *const halves[] = {
         POST("/v1/completions", "100") "{\"prompt\":",
         POST("/v1/chat/completions", "100000") "{",
         POST("/v1/streams", "5") "",
-        "POST /v1/streams/st_none/append HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nhalf",
-        "POST /v1/completions HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+        "POST /v1/streams/st_none/append HTTP/1.1\r\nHost: localhost\r\nContent-Length: "
+        "100\r\n\r\nhalf",
+        "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
         "Transfer-Encoding: chunked\r\n\r\n5\r\n{\"pro",
-        "POST /v1/completions HTTP/1.1\r\nHost: a\r\n",
+        "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\n",
         "GET",
     };
     for (int round = 0; round < 20; round++) {
@@ -85,6 +88,25 @@ static void send_slowly(void) {
         if (fds[i] >= 0) close(fds[i]);
 }
 
+static void send_trickle(void) {
+    struct timeval moment = {.tv_usec = 200000};
+    char byte;
+    int fd = dial();
+    if (fd < 0) give_up("connect");
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &moment, sizeof moment);
+    send_text(fd, "GET /health HTTP/1.1\r\nX: ");
+    for (int i = 0; i < 300; i++) {
+        ssize_t got = recv(fd, &byte, 1, 0);
+        if (got >= 0 || (errno != EAGAIN && errno != EWOULDBLOCK)) {
+            close(fd);
+            return;
+        }
+        send_text(fd, "x");
+    }
+    fprintf(stderr, "hostile_client: nobody cuts off a request that never ends\n");
+    exit(1);
+}
+
 /* Whatever comes back, the connection ends. */
 static void send_garbage(void) {
     static const char *const lines[] = {
@@ -92,16 +114,17 @@ static void send_garbage(void) {
         "\xff\xfe\x01\x02\r\n\r\n",
         "GET\r\n\r\n",
         "GET / HTTP/9.9\r\n\r\n",
-        "GET /%00%ff HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
-        "GET /v1/streams/../../etc/passwd HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
-        "POST /v1/completions HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n",
-        "POST /v1/completions HTTP/1.1\r\nHost: a\r\nContent-Length: "
+        "GET /%00%ff HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
+        "GET /v1/streams/../../etc/passwd HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
+        "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n\r\n",
+        "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: "
         "99999999999999999999999999\r\n\r\n",
-        "POST /v1/completions HTTP/1.1\r\nHost: a\r\nContent-Length: 4294967297\r\n"
+        "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4294967297\r\n"
         "Connection: close\r\n\r\n{}",
-        "POST /v1/completions HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+        "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
         "ffffffffffffffff\r\n{}",
-        "POST /v1/completions HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n-5\r\n{}",
+        "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: "
+        "chunked\r\n\r\n-5\r\n{}",
     };
     char answer[4096], *longest = malloc(200001);
     if (longest == NULL) give_up("malloc");
@@ -132,9 +155,9 @@ static void send_pipeline(void) {
     size_t size = 0;
     int fd = dial();
     if (fd < 0) give_up("connect");
-    send_text(fd, "GET /health HTTP/1.1\r\nHost: a\r\n\r\n" POST(
+    send_text(fd, "GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n" POST(
                       "/v1/completions", "29") "{\"prompt\":\"x\",\"max_tokens\":2}"
-                                               "GET /v1/models HTTP/1.1\r\nHost: a\r\n"
+                                               "GET /v1/models HTTP/1.1\r\nHost: localhost\r\n"
                                                "Connection: close\r\n\r\n");
     for (ssize_t got; size < sizeof answer - 1 &&
                       (got = recv(fd, answer + size, sizeof answer - 1 - size, 0)) > 0;)
@@ -181,8 +204,9 @@ int main(int argc, char **argv) {
     static const struct {
         const char *name;
         void (*act)(void);
-    } acts[] = {{"half", send_halves},       {"slow", send_slowly}, {"garbage", send_garbage},
-                {"pipeline", send_pipeline}, {"many", open_many},   {"deaf", be_deaf}};
+    } acts[] = {{"half", send_halves},     {"slow", send_slowly},       {"trickle", send_trickle},
+                {"garbage", send_garbage}, {"pipeline", send_pipeline}, {"many", open_many},
+                {"deaf", be_deaf}};
     port = argc == 3 ? atoi(argv[1]) : 0;
     for (size_t i = 0; i < sizeof acts / sizeof acts[0] && argc == 3; i++) {
         if (strcmp(acts[i].name, argv[2]) == 0) {
@@ -190,6 +214,6 @@ int main(int argc, char **argv) {
             return 0;
         }
     }
-    fprintf(stderr, "usage: hostile_client PORT half|slow|garbage|pipeline|many|deaf\n");
+    fprintf(stderr, "usage: hostile_client PORT half|slow|trickle|garbage|pipeline|many|deaf\n");
     return 2;
 }

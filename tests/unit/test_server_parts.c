@@ -15,6 +15,7 @@
 #include "auth.h"
 #include "inlet.h"
 #include "metrics.h"
+#include "origin.h"
 #include "refusal.h"
 #include "route.h"
 #include "sse.h"
@@ -252,6 +253,35 @@ static void addresses_are_read(void **state) {
         assert_int_equal(address_parse(wrong[i], &at, &error), WEIR_USAGE);
 }
 
+static void pages_from_elsewhere_are_refused(void **state) {
+    (void)state;
+    const server_origin local = {.local = true}, keyed = {.local = false};
+    const server_origin known = {.allowed = "https://weir.example.org", .local = true};
+    /* no browser */
+    assert_true(origin_allows(&local, NULL, NULL));
+    assert_true(origin_allows(&local, NULL, "127.0.0.1:8080"));
+    assert_true(origin_allows(&local, NULL, "localhost"));
+    assert_true(origin_allows(&local, NULL, "[::1]:8080"));
+    assert_true(origin_allows(&keyed, NULL, "example.org"));
+    /* our own page */
+    assert_true(origin_allows(&local, "http://127.0.0.1:8080", "127.0.0.1:8080"));
+    assert_true(origin_allows(&keyed, "https://example.org", "example.org"));
+    assert_true(origin_allows(&known, "https://weir.example.org", "127.0.0.1:8080"));
+    assert_true(origin_allows(&known, "https://weir.example.org", "weir.example.org"));
+    /* others, and names that were made to lead here */
+    assert_false(origin_allows(&local, "http://evil.example", "127.0.0.1:8080"));
+    assert_false(origin_allows(&local, "http://127.0.0.1:9090", "127.0.0.1:8080"));
+    assert_false(origin_allows(&local, "null", "127.0.0.1:8080"));
+    assert_false(origin_allows(&local, "http://evil.example:8080", "evil.example:8080"));
+    assert_false(origin_allows(&local, NULL, "evil.example:8080"));
+    assert_false(origin_allows(&local, NULL, "127.0.0.1.evil.example"));
+    assert_false(origin_allows(&local, NULL, "localhost.evil.example:8080"));
+    assert_false(origin_allows(&keyed, "https://evil.example", "example.org"));
+    assert_false(origin_allows(&known, "https://evil.example", "weir.example.org"));
+    assert_true(origin_is_one("https://a:5") && origin_is_one("http://[::1]"));
+    assert_false(origin_is_one("a") || origin_is_one("https://") || origin_is_one("https://a/"));
+}
+
 /* ---- keys and figures ------------------------------------------------------------------------ */
 
 static void write_file(const char *path, const char *text) {
@@ -338,6 +368,7 @@ int main(void) {
         cmocka_unit_test(a_closed_inlet_swallows),
         cmocka_unit_test(paths_find_their_routes),
         cmocka_unit_test(addresses_are_read),
+        cmocka_unit_test(pages_from_elsewhere_are_refused),
         cmocka_unit_test(keys_open_and_others_do_not),
         cmocka_unit_test(figures_are_written),
         cmocka_unit_test(text_has_a_bound),

@@ -1,0 +1,23 @@
+/*
+ * Deadlines: connections whose request takes too long to arrive are cut. libmicrohttpd closes those
+ * that are silent; this is for those that send a byte now and then. A thread of its own looks
+ * after them.
+ */
+#ifndef WEIR_SERVER_DEADLINE_H
+#define WEIR_SERVER_DEADLINE_H
+
+#include "weir/status.h"
+
+typedef struct server_deadlines server_deadlines;
+typedef struct deadline deadline;
+
+weir_status deadlines_create(double seconds, server_deadlines **out, weir_error *error);
+void deadlines_destroy(server_deadlines *deadlines); /* NULL is allowed; no deadline is left */
+
+/* For a connection: its time runs. NULL: no memory, and no deadline. All others accept NULL. */
+deadline *deadline_begin(server_deadlines *deadlines, int fd);
+void deadline_stop(deadline *line);  /* the request is here */
+void deadline_start(deadline *line); /* the next one is waited for */
+void deadline_end(deadline *line);   /* before the socket is closed */
+
+#endif

@@ -72,9 +72,43 @@ static bool solve(const grid *g, const sums *s, float x, bool below, float *scal
     return *scale > 0;
 }
 
+/* The error that least squares promise with these codes: S_xx - scale S_xq - offset S_x, in which
+ * S_xx is the same for all. Of a bounded offset it is a little too small; that only orders them. */
+static float promise(const sums *s, float x, float scale, float offset) {
+    return scale * s->xq + offset * x;
+}
+
+/* From one grid to a minimum. */
+static void descend_both(const grid *g, const float *x, float sum, bool below, fit from,
+                         fit *best) {
+    for (int step = 0; step < 2; step++) {
+        const sums s = sums_of(g, x, 1 / from.scale, from.offset);
+        if (!solve(g, &s, sum, below, &from.scale, &from.offset)) break;
+    }
+    from.error = error_of(g, x, from.scale, from.offset);
+    if (from.error < best->error) *best = from;
+}
+
+/* The grid after one step from the i-th beginning, with what it promises as its error; false where
+ * there is none. Grids are a little coarser than the numbers' spread, or finer, and then clip. */
+static bool begin_grid(const grid *g, const float *x, float sum, bool below, float low, float high,
+                       int i, fit *out) {
+    const float levels = g->high - g->low;
+    const float scale = (high - low) / (levels * (0.90f + 0.02f * (float)i));
+    float offset = low + 0.5f * ((high - low) - levels * scale);
+    if (offset < low || (below && low == 0)) offset = low;
+    const sums s = sums_of(g, x, 1 / scale, offset);
+    *out = (fit){.scale = scale, .offset = offset};
+    if (!solve(g, &s, sum, below, &out->scale, &out->offset)) return false;
+    out->error = -promise(&s, sum, out->scale, out->offset);
+    return true;
+}
+
 fit wr_fit_offset(const grid *g, const float *x, int below) {
-    enum { TRIED = 24 };
+    enum { TRIED = 24, KEPT = 4 };
     float low = x[0], high = x[0], sum = 0;
+    fit kept[KEPT + 1];
+    int count = 0;
     for (int i = 0; i < g->n; i++) {
         low = fminf(low, x[i]);
         high = fmaxf(high, x[i]);
@@ -84,19 +118,17 @@ fit wr_fit_offset(const grid *g, const float *x, int below) {
     fit best = {.scale = 0, .offset = low};
     best.error = error_of(g, x, 0, low);
     if (!(high - low > SMALLEST)) return best;
-    const float levels = g->high - g->low;
     for (int i = 0; i < TRIED; i++) {
-        /* grids a little coarser than the numbers' spread, and finer ones, which clip */
-        float inverse = levels * (0.90f + 0.02f * (float)i) / (high - low);
-        float scale = 1 / inverse;
-        float offset = low + 0.5f * ((high - low) - levels * scale);
-        if (offset < low || (below && low == 0)) offset = low;
-        for (int step = 0; step < 3; step++) {
-            const sums s = sums_of(g, x, 1 / scale, offset);
-            if (!solve(g, &s, sum, below, &scale, &offset)) break;
-        }
-        const float error = error_of(g, x, scale, offset);
-        if (error < best.error) best = (fit){scale, offset, error};
+        fit tried;
+        if (!begin_grid(g, x, sum, below != 0, low, high, i, &tried)) continue;
+        int at = count;
+        for (; at > 0 && tried.error < kept[at - 1].error; at--) kept[at] = kept[at - 1];
+        kept[at] = tried;
+        if (count < KEPT) count++;
     }
+    /* numbers that are all alike have one code, and nothing to solve */
+    if (count == 0)
+        kept[count++] = (fit){.scale = (high - low) / (g->high - g->low), .offset = low};
+    for (int i = 0; i < count; i++) descend_both(g, x, sum, below != 0, kept[i], &best);
     return best;
 }

@@ -156,8 +156,7 @@ static void fit_offsets(block_fit *b, const float *x) {
         offset = fmaxf(offset, -fits[i].offset);
     }
     b->m = as_half(offset / (float)b->highest);
-    fit_block(b, x, fits, (float[]){scale / (float)b->highest, scale / ((float)b->highest - 0.5f)},
-              2);
+    fit_block(b, x, fits, (float[]){scale / (float)b->highest}, 1);
 }
 
 /* Q3_K, Q6_K: the largest scale becomes the lowest code, on whose side there is one more. */

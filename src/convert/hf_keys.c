@@ -133,8 +133,8 @@ static weir_status read_shape(wr_hf_model *m, weir_error *error) {
         {"num_attention_heads n_head n_heads", -1, &m->heads, "attention.head_count"},
         {"head_dim", 0, &own, "attention.key_length"},
         {"num_local_experts num_experts", 0, &m->experts, "expert_count"},
-        {"max_position_embeddings n_positions max_seq_len n_ctx", -1, &m->context,
-         "context_length"},
+        {"max_trained_positions max_position_embeddings n_positions max_seq_len n_ctx", -1,
+         &m->context, "context_length"},
     };
     weir_status status = WEIR_OK;
     for (size_t i = 0; i < sizeof counts / sizeof counts[0] && status == WEIR_OK; i++) {

@@ -84,6 +84,23 @@ static double longrope_attention(const wr_hf_model *model) {
     return factor > 1 && before > 1 ? sqrt(1 + log(factor) / log(before)) : 1;
 }
 
+static double yarn_magnitude(double factor, double scale) {
+    return factor > 1 ? 0.1 * scale * log(factor) + 1 : 1;
+}
+
+/* YaRN's own is 0.1 ln factor + 1; GGUF's key is what that is multiplied by. */
+static void put_yarn_attention(const wr_hf_model *model, wr_gguf_writer *writer) {
+    char key[WR_HF_KEY];
+    double factor = 1, whole, one, all;
+    (void)number(model, "factor", &factor);
+    if (!number(model, "attention_factor", &whole)) {
+        if (!number(model, "mscale", &one) || !number(model, "mscale_all_dim", &all)) return;
+        whole = yarn_magnitude(factor, one) / yarn_magnitude(factor, all);
+    }
+    wr_gguf_put_float(writer, wr_hf_key(model, "rope.scaling.attn_factor", key),
+                      (float)(whole / yarn_magnitude(factor, 1)));
+}
+
 weir_status wr_hf_put_rope(const wr_hf_model *model, wr_gguf_writer *writer, weir_error *error) {
     char key[WR_HF_KEY];
     size_t row;
@@ -104,7 +121,7 @@ weir_status wr_hf_put_rope(const wr_hf_model *model, wr_gguf_writer *writer, wei
     if (scalings[row].scaling != YARN) return WEIR_OK;
     put_number(model, writer, "beta_fast", "rope.scaling.yarn_beta_fast");
     put_number(model, writer, "beta_slow", "rope.scaling.yarn_beta_slow");
-    put_number(model, writer, "attention_factor", "rope.scaling.yarn_attn_factor");
+    put_yarn_attention(model, writer);
     if (wr_json_get_bool(wr_json_find(parameters(model), "truncate"), &truncates))
         wr_gguf_put_bool(writer, wr_hf_key(model, "rope.scaling.yarn_truncate", key), truncates);
     return WEIR_OK;

@@ -97,9 +97,11 @@ MODELS = {
                                rope_parameters=YARN, max_position_embeddings=64)),
     "bert": ("Bert", dict(COMMON, hidden_size=48, num_hidden_layers=2, num_attention_heads=6, intermediate_size=96,
                           max_position_embeddings=64, type_vocab_size=2)),
+    "nomic-bert": ("NomicBert", dict(COMMON | dict(pad_token_id=0), hidden_size=48, num_hidden_layers=2, num_attention_heads=6, intermediate_size=64,
+                                     max_position_embeddings=64, type_vocab_size=2)),
 }
 CLASSES = {"Gemma3": ("Gemma3TextConfig", "Gemma3ForCausalLM"), "GPT2": ("GPT2Config", "GPT2LMHeadModel"),
-           "Bert": ("BertConfig", "BertModel")}
+           "Bert": ("BertConfig", "BertModel"), "NomicBert": ("NomicBertConfig", "NomicBertModel")}
 MXFP4 = "gpt-oss-mxfp4"  # the same model as "gpt-oss", its experts in blocks
 
 
@@ -309,7 +311,7 @@ def case(policy, sinks, window, rows):
 def figures(name, model):
     dense = logits(model, TOKENS)
     cases = [case("dense", 0, len(TOKENS), dense)]
-    if name == "bert":
+    if name in ("bert", "nomic-bert"):
         cases[0]["encoder"] = True  # the last hidden states
     if name in STREAMED:
         again = stream(model, name, TOKENS, 0, 10 ** 6)

@@ -13,6 +13,7 @@
 #include "base/new_file.h"
 #include "text/vocab.h"
 #include "train/available.h"
+#include "train/documents.h"
 #include "train/export.h"
 #include "train/trainer.h"
 
@@ -123,6 +124,19 @@ static weir_status check_text(const char *path, weir_error *error) {
                : weir_error_set(error, WEIR_IO, "%.300s: cannot train on it: %s", path, wrong);
 }
 
+/* All of it: no vocabulary is trained before a text that is none is found out. */
+static weir_status check_validation(const char *path, weir_error *error) {
+    wr_map map;
+    weir_status status = check_text(path, error);
+    if (status == WEIR_OK) {
+        status = wr_text_open(path, &map, error);
+    }
+    if (status == WEIR_OK) {
+        wr_map_close(&map);
+    }
+    return status;
+}
+
 static weir_status check_files(const wr_trainer *trainer, weir_error *error) {
     const weir_train_options *options = &trainer->options;
     weir_status status = WEIR_OK;
@@ -130,7 +144,7 @@ static weir_status check_files(const wr_trainer *trainer, weir_error *error) {
         status = check_text(options->data[i].path, error);
     }
     if (status == WEIR_OK && options->validation != NULL) {
-        status = check_text(options->validation, error);
+        status = check_validation(options->validation, error);
     }
     if (status == WEIR_OK) { /* a place that can be written to */
         wr_new_file *file = NULL;

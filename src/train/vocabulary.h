@@ -21,7 +21,7 @@ typedef struct wr_vocabulary_options {
     const char *const *paths; /* texts; <|endoftext|> on a line of its own ends a document */
     int32_t count;
     int64_t size;     /* pieces in all */
-    double coverage;  /* share of characters that get a piece; the others are bytes: 0.9998 */
+    double coverage;  /* share of characters that get a piece; the others are bytes: 0.9995 */
     int64_t per_file; /* bytes read of each text, at most; 0: all */
     bool (*progress)(void *context, int64_t done, int64_t of); /* may be NULL; false cancels */
     void *progress_context;

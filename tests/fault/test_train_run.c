@@ -201,6 +201,11 @@ static void test_texts(void **state) {
     write_bytes(bad, "abc\n", 4); /* fewer tokens than a sample */
     options.validation = bad;
     refuses(&options, WEIR_DAMAGED, bad);
+    write_bytes(bad, "a\0b", 3); /* no text: found before a vocabulary is trained */
+    options.vocabulary = NULL;
+    options.checkpoint = train_path("none.run");
+    refuses(&options, WEIR_DAMAGED, bad);
+    must_not_be_there(train_path("none.run/vocabulary.gguf"));
     must_not_be_there(train_path("no.gguf"));
 }
 

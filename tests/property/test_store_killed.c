@@ -42,9 +42,10 @@ static void live(int told) {
     }
 }
 
-/* One life; returns how many steps it acknowledged at last, or `before`. */
-static int64_t live_and_die(int64_t before, useconds_t after) {
-    int64_t safe = before, said;
+/* One life: killed so many microseconds after it acknowledged `steps` steps. Returns what it
+ * acknowledged last. */
+static int64_t live_and_die(int64_t before, int steps, useconds_t after) {
+    int64_t safe = before, said = before;
     int ends[2], status;
     assert_int_equal(pipe(ends), 0);
     const pid_t child = fork();
@@ -55,6 +56,7 @@ static int64_t live_and_die(int64_t before, useconds_t after) {
         _exit(1);
     }
     close(ends[1]);
+    for (int i = 0; i < steps && read(ends[0], &said, sizeof said) == sizeof said; i++) safe = said;
     usleep(after);
     assert_int_equal(kill(child, SIGKILL), 0);
     while (read(ends[0], &said, sizeof said) == sizeof said) safe = said;
@@ -86,7 +88,7 @@ static void killed_at_any_moment(void **state) {
         uint32_t draw[4];
         int64_t there;
         wr_random_block(seed, 5, (uint64_t)i, draw);
-        steps = live_and_die(steps, 2000 + draw[0] % 20000);
+        steps = live_and_die(steps, (int)(draw[1] % 5), draw[0] % 3000);
         store = open_kept(&there);
         assert_true(there >= steps && there <= steps + 1);
         steps = there;

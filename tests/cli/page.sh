@@ -1,28 +1,19 @@
 # The page at /, in a real browser: it is drawn at three sizes and in both colour schemes, a stream is
 # talked to, what is forgotten fades, an aside leaves the stream alone, and nothing comes from elsewhere.
-# shellcheck source=tests/cli/lib.sh
-. "$(dirname "$0")/lib.sh"
+# shellcheck source=tests/cli/serve_lib.sh
+. "$(dirname "$0")/serve_lib.sh"
 
-for tool in chromedriver curl jq; do
-  command -v "$tool" >/dev/null || {
-    echo "$tool is not installed"
-    exit 77
-  }
-done
+needs chromedriver jq
 
 model=${WEIR_ROOT:-.}/models/weir-small.gguf
-driver='' server='' session=''
-one=
+session=''
 trap '[ -z "$session" ] || curl -s -m 10 -X DELETE "$hub/session/$session" >/dev/null
-  for one in $driver $server; do kill "$one" 2>/dev/null; done; rm -rf "$dir"' EXIT
+  clean_up' EXIT
 
-"$weir" serve "$model" --listen 127.0.0.1:0 --quiet >"$dir/address" &
-server=$!
+start --quiet
 chromedriver --port=0 >"$dir/driver" 2>&1 &
-driver=$!
-wait_for 'the server' test -s "$dir/address"
+others=$!
 wait_for 'the browser driver' grep -q 'successfully on port' "$dir/driver"
-base=$(cat "$dir/address")
 hub=http://127.0.0.1:$(sed -n 's/.*successfully on port \([0-9]*\).*/\1/p' "$dir/driver")
 
 # ---- the browser ---------------------------------------------------------------------------------
@@ -67,14 +58,15 @@ scheme() {
 
 # ---- headers -------------------------------------------------------------------------------------
 
-curl -s -m 20 -D "$dir/head" -o "$dir/page" "$base/"
+look /
+cp "$dir/out" "$dir/page"
 ok 'the page is HTML' grep -qi '^content-type: text/html' "$dir/head"
 ok 'a strict policy' grep -qi "^content-security-policy: default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'" "$dir/head"
 ok 'types are not guessed' grep -qi '^x-content-type-options: nosniff' "$dir/head"
 ok 'nothing is inline' not grep -qE '<style|<script[^>]*>[^<]|onclick=|style=' "$dir/page"
 ok 'nothing comes from elsewhere' not grep -qE '(src|href)="(https?:)?//' "$dir/page"
-curl -s -m 20 -o "$dir/none" -w '%{http_code}' "$base/web/../server.c" --path-as-is >"$dir/code"
-equal 'no way out of the folder' "$(cat "$dir/code")" 404
+look /web/../server.c --path-as-is
+is 404 'no way out of the folder'
 
 # ---- a talk --------------------------------------------------------------------------------------
 
@@ -98,15 +90,15 @@ equal 'pinned words stay' "$(js 'return document.querySelector(".piece.pinned .f
 equal 'one shore' "$(js 'return document.querySelectorAll(".shore").length')" 1
 # what the page says of the cache is what the server says
 id=$(js 'return document.querySelector("#stream").value')
-curl -s -m 20 "$base/v1/streams/$id" >"$dir/state"
-read_=$(jq '.index' "$dir/state")
+look "/v1/streams/$id"
+read_=$(json "$dir/out" index)
 till "return document.querySelector('#strip-words').textContent.replaceAll(',', '').startsWith('$read_ tokens read')"
 
 # an aside answers and leaves the stream as it was
 keys '#say' 'Who was hungry?'
 js 'document.querySelector("#ask").click()' >/dev/null
 till 'return document.querySelector("#asides li") !== null'
-equal 'the stream is not disturbed' "$(curl -s -m 20 "$base/v1/streams/$id" | jq .index)" "$read_"
+equal 'the stream is not disturbed' "$(client "$base/v1/streams/$id" | jq .index)" "$read_"
 
 # a mark, a fork
 js 'document.querySelector("#mark").click()' >/dev/null

@@ -1,85 +1,18 @@
 # serve: OpenAI's endpoints and /v1/streams give what `weir run` gives; limits refuse; ends in order.
-# shellcheck source=tests/cli/lib.sh
-. "$(dirname "$0")/lib.sh"
-
-command -v curl >/dev/null || {
-  echo 'curl is not installed'
-  exit 77
-}
+# shellcheck source=tests/cli/serve_lib.sh
+. "$(dirname "$0")/serve_lib.sh"
 
 model=$dir/model.gguf
 make_model "$model"
 prompt='the river runs on, and the mill hums by the weir all day and all night'
 
-# ---- a server, and requests to it --------------------------------------------------------------
-
-server=
-trap '[ -z "$server" ] || kill -9 "$server" 2>/dev/null; rm -rf "$dir"' EXIT
-
-# start OPTION...: $base is where it listens.
-start() {
-  : >"$dir/address"
-  "$weir" serve "$model" --listen 127.0.0.1:0 "$@" >"$dir/address" 2>"$dir/log" &
-  server=$!
-  wait_for 'the server' test -s "$dir/address"
-  base=$(cat "$dir/address")
-}
-
-# stop: SIGTERM, and the exit status.
-stop() {
-  kill -TERM "$server"
-  got=0
-  wait "$server" || got=$?
-  server=
-  equal 'ends in order' "$got" 0
-}
-
-# ask PATH JSON [CURL OPTION...]: the body goes to $dir/out, the status to $status, the headers to
-# $dir/head.
-ask() {
-  path=$1
-  body=$2
-  shift 2
-  status=$(curl -s -m 60 -o "$dir/out" -D "$dir/head" -w '%{http_code}' "$base$path" \
-    -H 'Content-Type: application/json' -d "$body" "$@") || status="curl $?"
-}
-look() { status=$(curl -s -m 60 -o "$dir/out" -w '%{http_code}' "$@") || status="curl $?"; }
-
-# is STATUS WHAT
-is() { equal "$2 ($(head -c 300 "$dir/out"))" "$status" "$1"; }
-
-# says WORDS: in the body.
-says() { ok "\"$1\" in $(head -c 300 "$dir/out")" grep -qF -e "$1" "$dir/out"; }
-
-# refused STATUS WORDS: the last answer was an error in OpenAI's shape, whose message has the words.
-refused() {
-  equal "refused with $1 ($(head -c 300 "$dir/out"))" "$status" "$1"
-  case $(json "$dir/out" error.message) in
-    *"$2"*) ;;
-    *) fail "no \"$2\" in $(cat "$dir/out")" ;;
-  esac
-}
-
-metric() { curl -s -m 60 "$base/metrics" | sed -n "s/^weir_$1 //p"; }
-metric_is() { [ "$(metric "$1")" = "$2" ]; }
-
-# Words of JSON from a command: quotes and line ends are escaped.
-json_text() { "$@" | sed -e 's/\\/\\\\/g' -e 's/"/\\"/g'; }
-
-# new_stream JSON: $stream is its id.
-new_stream() {
-  ask /v1/streams "$1"
-  is 201 'created'
-  stream=$(json "$dir/out" id)
-}
-
 # ---- text ---------------------------------------------------------------------------------------
 
 start --sinks 4 --window 28
-look "$base/health"
+look "/health"
 is 200 'health'
 equal 'healthy' "$(json "$dir/out" status)" ok
-look "$base/v1/models"
+look "/v1/models"
 equal 'the model' "$(json "$dir/out" data.0.id)" model
 
 "$weir" run "$model" --sinks 4 --window 28 --prompt "$prompt" -n 60 --seed 5 --json >"$dir/run" 2>/dev/null
@@ -197,13 +130,13 @@ ask "/v1/streams/$stream/rewind" '{"index":10}'
 refused 409 'rewind'
 ask "/v1/streams/$stream/rewind" '{"mark":"there"}'
 refused 400 'no mark "there"'
-look -X DELETE "$base/v1/streams/$stream/marks/here"
+look "/v1/streams/$stream/marks/here" -X DELETE
 is 200 'the mark is dropped'
-look "$base/v1/streams"
+look "/v1/streams"
 says "$fork"
 
 # What listeners heard: what was fed, made and forgotten, with its text.
-look -X DELETE "$base/v1/streams/$stream"
+look "/v1/streams/$stream" -X DELETE
 is 200 'deleted'
 wait "$listener"
 ok 'fed' grep -q '^event: fed' "$dir/heard"
@@ -216,7 +149,7 @@ forgotten=$(json "$dir/event" text)
 ok "evicted text is of the prompt: $forgotten" starts "${prompt#*"$forgotten"}" \
   "${prompt#*"$forgotten"}"
 case $prompt in *"$forgotten"*) ;; *) fail "\"$forgotten\" was never said" ;; esac
-look "$base/v1/streams/$stream"
+look "/v1/streams/$stream"
 refused 404 'no such stream'
 
 # A talk that stays here: only what is new is sent.
@@ -293,10 +226,10 @@ ask /v1/streams '{}' -H 'Host: evil.example'
 refused 403 'elsewhere'
 ask /v1/nothing '{}'
 refused 404 'nothing under this path'
-look -X PUT "$base/v1/streams"
+look "/v1/streams" -X PUT
 refused 405 'method'
 head -c 5000000 /dev/zero | tr '\0' 'x' >"$dir/large"
-look "$base/v1/completions" -H 'Content-Type: application/json' --data-binary "@$dir/large"
+look "/v1/completions" -H 'Content-Type: application/json' --data-binary "@$dir/large"
 refused 413 'larger'
 
 # A client that goes away stops its work.
@@ -330,20 +263,20 @@ equal 'its first line' "$(json "$dir/event" event)" listening
 
 printf '# keys\nsecret-one\n\nsecret-two\n' >"$dir/keys"
 start --api-key-file "$dir/keys" --quiet
-look "$base/v1/models"
+look "/v1/models"
 refused 401 'key'
 equal 'its type' "$(json "$dir/out" error.type)" authentication_error
-look "$base/v1/models" -H 'Authorization: Bearer secret-on'
+look "/v1/models" -H 'Authorization: Bearer secret-on'
 refused 401 'key'
-look "$base/v1/models" -H 'Authorization: Bearer secret-two'
+look "/v1/models" -H 'Authorization: Bearer secret-two'
 is 200 'a key'
-look "$base/health"
+look "/health"
 is 200 'health needs none'
 echo secret-three >"$dir/keys"
 kill -HUP "$server"
-opens() { look "$base/v1/models" -H 'Authorization: Bearer secret-three' && [ "$status" = 200 ]; }
+opens() { look "/v1/models" -H 'Authorization: Bearer secret-three' && [ "$status" = 200 ]; }
 wait_for 'the new key' opens
-look "$base/v1/models" -H 'Authorization: Bearer secret-two'
+look "/v1/models" -H 'Authorization: Bearer secret-two'
 refused 401 'key'
 stop
 ok 'quiet' test ! -s "$dir/log"

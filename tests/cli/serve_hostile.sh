@@ -1,26 +1,14 @@
 # serve, to clients that do not behave: others are served meanwhile, nothing is left behind, and the
 # server ends in order.
-# shellcheck source=tests/cli/lib.sh
-. "$(dirname "$0")/lib.sh"
-
-command -v curl >/dev/null || {
-  echo 'curl is not installed'
-  exit 77
-}
+# shellcheck source=tests/cli/serve_lib.sh
+. "$(dirname "$0")/serve_lib.sh"
 hostile=${WEIR_BUILD:-$(dirname "$1")}/tests/hostile_client
 
 model=$dir/model.gguf
 make_model "$model"
-"$weir" serve "$model" --listen 127.0.0.1:0 --sinks 4 --window 28 --timeout 3 --connections 200 \
-  --memory 64M >"$dir/address" 2>"$dir/log" &
-server=$!
-trap '[ -z "$server" ] || kill -9 "$server" 2>/dev/null; rm -rf "$dir"' EXIT
-wait_for 'the server' test -s "$dir/address"
-base=$(cat "$dir/address")
+start --sinks 4 --window 28 --timeout 3 --connections 200 --memory 64M
 port=${base##*:}
 
-metric() { curl -s -m 60 "$base/metrics" | sed -n "s/^weir_$1 //p"; }
-metric_is() { [ "$(metric "$1")" = "$2" ]; }
 
 # served WHAT: an honest client gets the text that it should, and nothing of the others is left.
 wanted=$("$weir" run "$model" --sinks 4 --window 28 --prompt 'the mill' -n 20 --seed 3)
@@ -67,8 +55,7 @@ exec 9>&-
 wait "$deaf1" "$deaf2"
 
 # Bodies that are appended as they arrive, and break off.
-curl -s "$base/v1/streams" -H 'Content-Type: application/json' -d '{}' >"$dir/out"
-stream=$(json "$dir/out" id)
+new_stream '{}'
 for i in 1 2 3; do
   { # the server reads, and waits for more
     printf 'the river runs on '
@@ -87,16 +74,12 @@ done
   printf 'by the weir'
 } | curl -s -T - -X POST "$base/v1/streams/$stream/append" -H 'Content-Type: text/plain' >"$dir/out"
 ok 'a log with a pause' test "$(json "$dir/out" appended)" -gt 5
-curl -s "$base/v1/streams/$stream" >"$dir/out"
+look "/v1/streams/$stream"
 ok 'what came is there' test "$(json "$dir/out" index)" -gt 0
 equal 'and no more is on its way' "$(json "$dir/out" waiting)" 0
-curl -s -X DELETE "$base/v1/streams/$stream" >/dev/null
+look "/v1/streams/$stream" -X DELETE
 left_nothing 'at the end'
 equal 'no memory is promised to anybody' "$(metric memory_planned_bytes)" "$memory"
 
-kill -TERM "$server"
-got=0
-wait "$server" || got=$?
-server=
-equal 'ends in order' "$got" 0
+stop
 done_with

@@ -1,59 +1,11 @@
 # serve --store: streams are killed with the server, again and again, and go on as twins that nobody killed;
 # idle ones leave memory and come back; a full disk is said and loses nothing that was stored.
-# shellcheck source=tests/cli/lib.sh
-. "$(dirname "$0")/lib.sh"
-
-command -v curl >/dev/null || {
-  echo 'curl is not installed'
-  exit 77
-}
+# shellcheck source=tests/cli/serve_lib.sh
+. "$(dirname "$0")/serve_lib.sh"
 
 model=$dir/model.gguf
 make_model "$model"
-server=
-trap '[ -z "$server" ] || kill -9 "$server" 2>/dev/null; rm -rf "$dir"' EXIT
-
-# $limit: what goes before the program: with a limit on files, a disk that is soon full.
-limit=
-start() {
-  : >"$dir/address"
-  (
-    trap '' XFSZ
-    # shellcheck disable=SC2086 # words
-    exec $limit "$weir" serve "$model" --listen 127.0.0.1:0 --threads 1 --sinks 4 --window 28 "$@"
-  ) >"$dir/address" 2>"$dir/log" &
-  server=$!
-  wait_for 'the server' test -s "$dir/address"
-  base=$(cat "$dir/address")
-}
-
-stop() {
-  kill -TERM "$server"
-  got=0
-  wait "$server" || got=$?
-  server=
-  equal 'ends in order' "$got" 0
-}
-
-murder() {
-  kill -9 "$server"
-  wait "$server" 2>/dev/null || :
-  server=
-}
-
-# ask PATH JSON: the body goes to $dir/out, the status to $status.
-ask() {
-  status=$(curl -s -m 60 -o "$dir/out" -w '%{http_code}' "$base$1" \
-    -H 'Content-Type: application/json' -d "$2") || status="curl $?"
-}
-look() { status=$(curl -s -m 60 -o "$dir/out" -w '%{http_code}' "$base$1") || status="curl $?"; }
-metric() { curl -s -m 60 "$base/metrics" | sed -n "s/^weir_$1 //p"; }
-
-new_stream() {
-  ask /v1/streams "$1"
-  equal "created ($(head -c 300 "$dir/out"))" "$status" 201
-  stream=$(json "$dir/out" id)
-}
+always='--threads 1 --sinks 4 --window 28'
 
 # What the K-th request to a stream is; what it makes goes to $dir/made.
 request() {
@@ -138,7 +90,7 @@ stream=$fork
 request 1
 json "$dir/out" text >"$dir/b"
 ok 'a fork and its parent go on alike' cmp "$dir/a" "$dir/b"
-curl -s -m 60 -X DELETE "$base/v1/streams/$parent" >"$dir/out"
+look "/v1/streams/$parent" -X DELETE
 murder
 start --store "$dir/store"
 look "/v1/streams/$parent"
@@ -163,7 +115,7 @@ stop
 # ---- a full disk ---------------------------------------------------------------------------------------
 
 if command -v prlimit >/dev/null; then
-  limit="prlimit --fsize=300000:"
+  under="prlimit --fsize=300000:"
   start --store "$dir/full"
   new_stream '{"seed": 7}'
   words=$(printf 'the river runs on and on %.0s' $(seq 200))
@@ -186,7 +138,7 @@ if command -v prlimit >/dev/null; then
   look "/v1/streams/$stream"
   whole=$(json "$dir/out" index)
   murder
-  limit=
+  under=
   start --store "$dir/full"
   look "/v1/streams/$stream"
   equal 'all of it is stored now' "$(json "$dir/out" index)" "$whole"

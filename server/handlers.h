@@ -40,6 +40,7 @@ void handle_models(http_request *request);
 /* page.c */
 void handle_page(http_request *request);
 void handle_page_file(http_request *request);
+void handle_document(http_request *request);
 
 /* openai.c */
 void handle_completions(http_request *request);

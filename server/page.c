@@ -1,4 +1,5 @@
-/* The page at /, and its files: the program has them all, none is read from a disk. */
+/* The page at /, its files, and the document of the interface: the program has them all, none is
+ * read from a disk. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,7 +15,8 @@ static const char policy[] =
 static const char *type_of(const char *name) {
     static const char *const types[][2] = {{".html", "text/html; charset=utf-8"},
                                            {".css", "text/css; charset=utf-8"},
-                                           {".js", "text/javascript; charset=utf-8"}};
+                                           {".js", "text/javascript; charset=utf-8"},
+                                           {".json", REPLY_JSON}};
     const char *dot = strrchr(name, '.');
     for (size_t i = 0; dot != NULL && i < sizeof types / sizeof types[0]; i++) {
         if (strcmp(dot, types[i][0]) == 0) {
@@ -46,4 +48,5 @@ static void reply_file(http_request *request, const char *name) {
 }
 
 void handle_page(http_request *request) { reply_file(request, "index.html"); }
+void handle_document(http_request *request) { reply_file(request, "openapi.json"); }
 void handle_page_file(http_request *request) { reply_file(request, request->parts[0]); }

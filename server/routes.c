@@ -5,6 +5,7 @@
 const http_route server_routes[] = {
     {"GET", "/", BODY_NONE, true, handle_page},
     {"GET", "/web/:", BODY_NONE, true, handle_page_file},
+    {"GET", "/openapi.json", BODY_NONE, true, handle_document},
     {"GET", "/health", BODY_NONE, true, handle_health},
     {"GET", "/metrics", BODY_NONE, false, handle_metrics},
     {"GET", "/v1/models", BODY_NONE, false, handle_models},
@@ -27,6 +28,7 @@ const http_route server_routes[] = {
 };
 
 const http_route server_encoder_routes[] = {
+    {"GET", "/openapi.json", BODY_NONE, true, handle_document},
     {"GET", "/health", BODY_NONE, true, handle_health},
     {"GET", "/metrics", BODY_NONE, false, handle_metrics},
     {"GET", "/v1/models", BODY_NONE, false, handle_models},

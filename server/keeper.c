@@ -340,30 +340,22 @@ void keeper_tend(server_keeper *keeper, server_session *sessions, double now) {
 /* ---- streams on disk alone ------------------------------------------------------------------- */
 
 typedef struct look {
-    const char *id;
     keeper_record *record;
-    bool found;
     weir_error *error;
 } look;
 
 static weir_status look_at(void *context, const weir_store_stream *stream) {
     look *wanted = context;
-    if (strcmp(stream->name, wanted->id) != 0) {
-        return WEIR_OK;
-    }
-    wanted->found = true;
-    return read_note(wanted->id, stream->note, wanted->record, wanted->error);
+    return read_note(stream->name, stream->note, wanted->record, wanted->error);
 }
 
 weir_status keeper_look(server_keeper *keeper, const char *id, keeper_record *out,
                         weir_error *error) {
-    look wanted = {.id = id, .record = out, .error = error};
+    look wanted = {.record = out, .error = error};
     weir_status status =
-        keeper != NULL ? weir_store_list(keeper->store, look_at, &wanted, error) : WEIR_OK;
-    if (status == WEIR_OK && !wanted.found) {
-        return weir_error_set(error, WEIR_USAGE, "there is no such stream");
-    }
-    return status;
+        keeper != NULL ? weir_store_look(keeper->store, id, look_at, &wanted, error) : WEIR_USAGE;
+    return status == WEIR_USAGE ? weir_error_set(error, WEIR_USAGE, "there is no such stream")
+                                : status;
 }
 
 weir_status keeper_restore(server_keeper *keeper, const char *id, const keeper_record *record,

@@ -82,6 +82,10 @@ typedef weir_status (*weir_store_stream_fn)(void *context, const weir_store_stre
 WEIR_API weir_status weir_store_list(weir_store *store, weir_store_stream_fn fn, void *context,
                                      weir_error *error);
 
+/* The one of this name. WEIR_USAGE: there is none. */
+WEIR_API weir_status weir_store_look(weir_store *store, const char *name, weir_store_stream_fn fn,
+                                     void *context, weir_error *error);
+
 /* --- What a stream is given ------------------------------------------------------------------- */
 
 /* name, number in the file, what it stands for */

@@ -232,31 +232,45 @@ weir_status weir_store_set_note(weir_store *store, const char *name, const char 
     return status;
 }
 
-weir_status weir_store_list(weir_store *store, weir_store_stream_fn fn, void *context,
-                            weir_error *error) {
-    sqlite3_stmt *list = wr_store_query_of(store, WR_STORE_LIST_STREAMS);
+/* Those of this name, or all. */
+static weir_status list(weir_store *store, const char *name, weir_store_stream_fn fn, void *context,
+                        weir_error *error) {
+    sqlite3_stmt *rows = wr_store_query_of(store, WR_STORE_LIST_STREAMS);
     weir_status status = WEIR_OK;
     int result;
-    while (status == WEIR_OK && (result = sqlite3_step(list)) != SQLITE_DONE) {
+    sqlite3_bind_text(rows, 1, name, -1, SQLITE_STATIC); /* NULL binds NULL */
+    while (status == WEIR_OK && (result = sqlite3_step(rows)) != SQLITE_DONE) {
         if (result != SQLITE_ROW) {
             status = wr_store_failed(store, error);
             break;
         }
         const weir_store_stream stream = {
-            .name = (const char *)sqlite3_column_text(list, 0),
-            .note = (const char *)sqlite3_column_text(list, 1),
-            .entries = sqlite3_column_int64(list, 2),
-            .index = sqlite3_column_int64(list, 3),
-            .made = sqlite3_column_int64(list, 4),
-            .changed = sqlite3_column_int64(list, 5),
-            .snapshot_entry = sqlite3_column_int64(list, 6),
-            .snapshot_index = sqlite3_column_int64(list, 7),
+            .name = (const char *)sqlite3_column_text(rows, 0),
+            .note = (const char *)sqlite3_column_text(rows, 1),
+            .entries = sqlite3_column_int64(rows, 2),
+            .index = sqlite3_column_int64(rows, 3),
+            .made = sqlite3_column_int64(rows, 4),
+            .changed = sqlite3_column_int64(rows, 5),
+            .snapshot_entry = sqlite3_column_int64(rows, 6),
+            .snapshot_index = sqlite3_column_int64(rows, 7),
         };
         status = stream.name != NULL && stream.note != NULL
                      ? fn(context, &stream)
                      : weir_error_set(error, WEIR_MEMORY, "%s: no memory to list its streams",
                                       store->folder);
     }
-    sqlite3_reset(list);
+    sqlite3_reset(rows);
     return status;
+}
+
+weir_status weir_store_list(weir_store *store, weir_store_stream_fn fn, void *context,
+                            weir_error *error) {
+    return list(store, NULL, fn, context, error);
+}
+
+weir_status weir_store_look(weir_store *store, const char *name, weir_store_stream_fn fn,
+                            void *context, weir_error *error) {
+    int64_t id, entries;
+    weir_status status = wr_store_find(store, name, &id, &entries, error);
+    return status == WEIR_OK ? list(store, name, fn, context, error) : status;
 }

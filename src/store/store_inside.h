@@ -31,7 +31,8 @@
     X(LIST_STREAMS,                                                                                \
       "SELECT s.name, s.note, s.entries, s.position, s.made, s.changed, p.entries, p.position "    \
       "FROM streams s JOIN snapshots p ON p.stream = s.id AND p.entries = "                        \
-      "(SELECT max(entries) FROM snapshots WHERE stream = s.id) ORDER BY s.name")                  \
+      "(SELECT max(entries) FROM snapshots WHERE stream = s.id) "                                  \
+      "WHERE ?1 IS NULL OR s.name = ?1 ORDER BY s.name")                                           \
     X(ADD_ENTRY, "INSERT INTO entries VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")                        \
     X(READ_ENTRIES, "SELECT number, kind, position, label, data, checksum FROM entries "           \
                     "WHERE stream = ?1 AND number >= ?2 ORDER BY number")                          \

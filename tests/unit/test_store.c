@@ -79,6 +79,10 @@ static void kept_and_restored(void **state) {
     store = open_store("kept");
     must(weir_store_list(store, see_stream, &seen, &error), &error);
     assert_int_equal(seen, 1);
+    must(weir_store_look(store, "a", see_stream, &seen, &error), &error);
+    assert_int_equal(seen, 2);
+    assert_refused(weir_store_look(store, "b", see_stream, &seen, &error), WEIR_USAGE, &error,
+                   "has no stream b");
     expect_restored(store, 50, &result);
     assert_int_equal(result.replayed, 30);
     assert_false(result.older_snapshot);

@@ -8,6 +8,7 @@
 
 #include "logprob.h"
 #include "refusal.h"
+#include "reply_json.h"
 #include "sse.h"
 #include "worker.h"
 
@@ -212,7 +213,6 @@ static bool keeps_up(server_task *task) {
 /* ---- its end --------------------------------------------------------------------------------- */
 
 static void send_whole(server_answer *answer) {
-    size_t size;
     char forgotten[24];
     for (int i = 0; i < answer->choices; i++) {
         if (answer->choice[i].text.failed) {
@@ -220,10 +220,9 @@ static void send_whole(server_answer *answer) {
             return;
         }
     }
-    char *body = json_body(answer->shape->whole(answer), &size);
     snprintf(forgotten, sizeof forgotten, "%lld", (long long)answer->state.evicted);
     reply_header(answer->reply, "Weir-Forgotten-Tokens", forgotten);
-    reply_whole(answer->reply, 200, REPLY_JSON, body, size);
+    reply_json(answer->reply, 200, answer->shape->whole(answer));
 }
 
 static void send_end(server_answer *answer) {

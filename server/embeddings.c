@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "refusal.h"
+#include "reply_json.h"
 #include "weir/embed.h"
 
 #define TOGETHER 8 /* texts that are computed before the client is looked after again */
@@ -112,12 +113,10 @@ static json_t *vector_json(const float *vector, int64_t width, bool base64) {
 
 static void reply_vectors(const server_embeddings *embeddings, json_t *data, int64_t tokens,
                           server_reply *to) {
-    size_t size;
     json_t *made = json_pack("{s:s,s:o,s:s,s:{s:I,s:I}}", "object", "list", "data", data, "model",
                              embeddings->model_name, "usage", "prompt_tokens", (json_int_t)tokens,
                              "total_tokens", (json_int_t)tokens);
-    char *body = json_body(made, &size);
-    reply_whole(to, 200, REPLY_JSON, body, size);
+    reply_json(to, 200, made);
 }
 
 static void answer(server_embeddings *embeddings, const embed_job *job) {
@@ -129,7 +128,7 @@ static void answer(server_embeddings *embeddings, const embed_job *job) {
     weir_status status = vectors != NULL ? prepare(embeddings, &error)
                                          : weir_error_set(&error, WEIR_MEMORY, "no memory");
     for (int64_t i = 0, count; i < request->count && status == WEIR_OK; i += count) {
-        if (reply_gone(job->reply) || reply_client_left(job->reply)) {
+        if (reply_client_left(job->reply)) {
             status = weir_error_set(&error, WEIR_CANCELLED, "the client went away");
             break;
         }

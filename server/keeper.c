@@ -248,6 +248,21 @@ void keeper_rewind(server_session *session, int64_t index) {
 
 /* ---- a session as a whole -------------------------------------------------------------------- */
 
+/* What waits to be fed: runs of tokens between borders. */
+static void keep_pending(server_session *session) {
+    for (int64_t at = session->pending_at, end; at < session->pending_end; at = end) {
+        end = at;
+        while (end < session->pending_end && session->pending[end] >= 0) {
+            end++;
+        }
+        keeper_tokens(session, session->pending + at, end - at);
+        if (end < session->pending_end) {
+            keeper_border(session);
+            end++;
+        }
+    }
+}
+
 void keeper_add(server_keeper *keeper, server_session *session) {
     weir_error error;
     if (keeper == NULL) {
@@ -264,13 +279,7 @@ void keeper_add(server_keeper *keeper, server_session *session) {
     }
     session->keeper = keeper;
     session->kept_index = session->index;
-    for (int64_t i = session->pending_at; i < session->pending_end; i++) {
-        if (session->pending[i] < 0) {
-            keeper_border(session);
-        } else {
-            keeper_tokens(session, &session->pending[i], 1);
-        }
-    }
+    keep_pending(session);
 }
 
 void keeper_remove(server_session *session) {

@@ -3,19 +3,15 @@
 
 #include "handlers.h"
 #include "refusal.h"
+#include "reply_json.h"
 #include "weir/memory.h"
-
-static void reply_json(server_reply *to, json_t *value) {
-    size_t size;
-    char *body = json_body(value, &size);
-    reply_whole(to, 200, REPLY_JSON, body, size);
-}
 
 void handle_health(http_request *request) {
     struct server_state *server = request->server;
     const int64_t missing = atomic_load(&server->metrics.streams_not_stored);
-    reply_json(request->reply, json_pack("{s:s,s:I}", "status", missing == 0 ? "ok" : "degraded",
-                                         "streams_not_stored", (json_int_t)missing));
+    reply_json(request->reply, 200,
+               json_pack("{s:s,s:I}", "status", missing == 0 ? "ok" : "degraded",
+                         "streams_not_stored", (json_int_t)missing));
 }
 
 void handle_metrics(http_request *request) {
@@ -38,5 +34,5 @@ void handle_models(http_request *request) {
                   info->family, "parameters", (json_int_t)info->parameters, "trained_context",
                   (json_int_t)info->trained_context, "vocabulary", (json_int_t)info->vocabulary,
                   "chat_format", info->chat_format);
-    reply_json(request->reply, json_pack("{s:s,s:[o]}", "object", "list", "data", model));
+    reply_json(request->reply, 200, json_pack("{s:s,s:[o]}", "object", "list", "data", model));
 }

@@ -1,4 +1,5 @@
 #include "refusal.h"
+#include "reply_json.h"
 
 int refusal_status(weir_status status) {
     switch (status) {
@@ -30,15 +31,13 @@ json_t *refusal_json(int status, const char *code, const char *message) {
 }
 
 void refuse(server_reply *reply, int status, const char *code, const char *message) {
-    size_t size;
-    char *body = json_body(refusal_json(status, code, message), &size);
     if (status == 429 || status == 503) {
         reply_header(reply, "Retry-After", "1");
     }
     if (status == 401) {
         reply_header(reply, "WWW-Authenticate", "Bearer");
     }
-    reply_whole(reply, status, REPLY_JSON, body, size);
+    reply_json(reply, status, refusal_json(status, code, message));
 }
 
 void refuse_error(server_reply *reply, const weir_error *error) {

@@ -237,6 +237,7 @@ bool reply_client_left(server_reply *reply) {
         reply->gone = true;
         wake(reply);
     }
+    left = reply->gone;
     pthread_mutex_unlock(&reply->lock);
     return left;
 }

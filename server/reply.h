@@ -73,7 +73,7 @@ long reply_read(server_reply *reply, char *out, size_t capacity);
 void reply_leave(server_reply *reply);
 /* The reader's context is about to go: it is never called again. */
 void reply_detach(server_reply *reply);
-/* Whether the client has closed its side: asks the socket. */
+/* Whether nobody reads any more, or the client has closed its side: asks the socket. */
 bool reply_client_left(server_reply *reply);
 
 #endif

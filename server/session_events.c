@@ -65,7 +65,7 @@ void session_tend_listeners(server_session *session, double now) {
         if (listener->reply == NULL) {
             continue;
         }
-        if (reply_gone(listener->reply) || reply_client_left(listener->reply)) {
+        if (reply_client_left(listener->reply)) {
             forget(listener);
         } else if (listener->told == 0) {
             listener->told = now;

@@ -5,6 +5,7 @@
 
 #include "handlers.h"
 #include "refusal.h"
+#include "reply_json.h"
 #include "streams_request.h"
 #include "weir/chat.h"
 
@@ -29,12 +30,6 @@ static void free_job(server_job *base) {
     free(job->system);
     free(job->chat_system);
     free(job);
-}
-
-static void reply_json(server_reply *to, int status, json_t *value) {
-    size_t size;
-    char *body = json_body(value, &size);
-    reply_whole(to, status, REPLY_JSON, body, size);
 }
 
 /* ---- jobs on one stream ---------------------------------------------------------------------- */

@@ -4,6 +4,7 @@
 
 #include "handlers.h"
 #include "refusal.h"
+#include "reply_json.h"
 #include "streams_reply.h"
 #include "streams_request.h"
 #include "weir/chat.h"
@@ -34,7 +35,6 @@ static void free_append(server_job *base) {
 
 static void finish_append(server_worker *worker, server_task *task) {
     server_session *session = task->session;
-    size_t size;
     (void)worker;
     if (task->error.status != WEIR_OK) {
         refuse_error(task->reply, &task->error);
@@ -44,8 +44,7 @@ static void finish_append(server_worker *worker, server_task *task) {
     json_t *state = session_state(session);
     session->users++;
     json_object_set_new(state, "appended", json_integer(session->index - task->first_index));
-    char *body = json_body(state, &size);
-    reply_whole(task->reply, 200, REPLY_JSON, body, size);
+    reply_json(task->reply, 200, state);
 }
 
 static const task_kind append_kind = {.name = "append", .finish = finish_append};

@@ -118,7 +118,7 @@ static bool is_closing(server_worker *worker, double *end_at) {
 /* True: the job is done with, and freed. */
 static bool run_job(server_worker *worker, server_job *job, double now) {
     weir_error error = {0};
-    if (reply_gone(job->reply) || reply_client_left(job->reply)) {
+    if (reply_client_left(job->reply)) {
         atomic_fetch_add(&worker->metrics->clients_gone, 1);
     } else if (job->run(worker, job, &error) == JOB_WAITS) {
         /* nobody will make room: it is said at once */
@@ -215,7 +215,7 @@ static void end_tasks(server_worker *worker) {
 
 static void check_task(server_worker *worker, server_task *task) {
     weir_error error = {0};
-    if (reply_gone(task->reply) || reply_client_left(task->reply)) {
+    if (reply_client_left(task->reply)) {
         atomic_fetch_add(&worker->metrics->clients_gone, task->over ? 0 : 1);
         weir_error_set(&error, WEIR_CANCELLED, "the client went away");
         task_fail(task, &error);

@@ -37,6 +37,7 @@ weir_status weir_store_commit(weir_store *store, weir_error *error) {
 
 bool weir_store_is_behind(const weir_store *store, const char *name) {
     int64_t id, entries;
+    if (store->behind.count == 0) return false; /* asked often, and nearly always so */
     weir_status status = wr_store_find((weir_store *)(uintptr_t)store, name, &id, &entries, NULL);
     return status == WEIR_OK && wr_store_set_has(&store->behind, id);
 }

@@ -126,7 +126,7 @@ static weir_status cut(weir_store *store, int64_t id, int64_t first, int64_t ind
         return status;
     }
     status = weir_store_commit(store, error);
-    wr_store_sweep(store);
+    wr_store_sweep(store, id);
     return status;
 }
 

@@ -55,7 +55,7 @@ weir_status wr_store_take_snapshot(weir_store *store, int64_t id, int64_t entrie
     }
     status = weir_store_commit(store, error);
     if (status == WEIR_OK) wr_store_set_remove(&store->behind, id);
-    wr_store_sweep(store);
+    wr_store_sweep(store, id);
     return status;
 }
 
@@ -77,7 +77,7 @@ static bool is_wanted(weir_store *store, int64_t id, int64_t entries) {
     return result != SQLITE_DONE; /* in doubt a file stays */
 }
 
-void wr_store_sweep(weir_store *store) {
+void wr_store_sweep(weir_store *store, int64_t only) {
     DIR *folder = opendir(store->folder);
     const struct dirent *file;
     if (folder == NULL) return;
@@ -88,6 +88,7 @@ void wr_store_sweep(weir_store *store) {
         const bool whole =
             sscanf(file->d_name, "snapshot-%lld-%lld.weir%n", &id, &entries, &end) == 2 &&
             end > 0 && file->d_name[end] == '\0';
+        if (only != 0 && (!whole || id != only)) continue;
         if (!whole || !is_wanted(store, id, entries))
             (void)unlinkat(dirfd(folder), file->d_name, 0);
     }

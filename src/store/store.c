@@ -143,7 +143,7 @@ weir_status weir_store_open(const char *folder, const weir_model *model,
         weir_store_close(store);
         return status;
     }
-    wr_store_sweep(store);
+    wr_store_sweep(store, 0);
     *out = store;
     return WEIR_OK;
 }
@@ -213,7 +213,7 @@ weir_status weir_store_remove(weir_store *store, const char *name, weir_error *e
     if (status == WEIR_OK) status = weir_store_commit(store, error);
     if (status != WEIR_OK) return status;
     wr_store_set_remove(&store->behind, id);
-    wr_store_sweep(store);
+    wr_store_sweep(store, id);
     return WEIR_OK;
 }
 

@@ -109,7 +109,7 @@ void wr_store_snapshot_path(const weir_store *store, int64_t id, int64_t entries
 /* Write the file and its row, commit, and remove files that no row names. */
 weir_status wr_store_take_snapshot(weir_store *store, int64_t id, int64_t entries,
                                    weir_stream *stream, weir_error *error);
-/* Remove snapshot files that the database does not name, of all streams. */
-void wr_store_sweep(weir_store *store);
+/* Remove snapshot files that the database does not name, of one stream, or of all (0). */
+void wr_store_sweep(weir_store *store, int64_t id);
 
 #endif

@@ -99,13 +99,7 @@ static void killed_at_any_moment(void **state) {
     assert_true(steps > KILLS);
 }
 
-static int set_up(void **state) { return scratch_make(state) != 0 ? 1 : tiny_set_up(state); }
-
-static int tear_down(void **state) {
-    return scratch_remove(state) != 0 ? 1 : tiny_tear_down(state);
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(killed_at_any_moment)};
-    return cmocka_run_group_tests_name("store, killed", tests, set_up, tear_down);
+    return cmocka_run_group_tests_name("store, killed", tests, store_set_up, store_tear_down);
 }

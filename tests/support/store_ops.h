@@ -18,6 +18,15 @@
 
 enum { STORE_SINKS = 2, STORE_WINDOW = 40 };
 
+/* A scratch folder and the tiny model. */
+static inline int store_set_up(void **state) {
+    return scratch_make(state) != 0 ? 1 : tiny_set_up(state);
+}
+
+static inline int store_tear_down(void **state) {
+    return scratch_remove_all(state) != 0 ? 1 : tiny_tear_down(state);
+}
+
 static inline weir_stream *store_stream(const weir_model *model) {
     weir_stream_options options = stream_options(WEIR_SINK, STORE_SINKS, STORE_WINDOW);
     weir_error error;

@@ -313,12 +313,6 @@ static void a_full_disk_loses_nothing_that_was_stored(void **state) {
     weir_store_close(store);
 }
 
-static int set_up(void **state) { return scratch_make(state) != 0 ? 1 : tiny_set_up(state); }
-
-static int tear_down(void **state) {
-    return scratch_remove(state) != 0 ? 1 : tiny_tear_down(state);
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(kept_and_restored),
@@ -333,5 +327,5 @@ int main(void) {
         cmocka_unit_test(a_damaged_snapshot_gives_way_to_the_one_before),
         cmocka_unit_test(a_full_disk_loses_nothing_that_was_stored),
     };
-    return cmocka_run_group_tests_name("store", tests, set_up, tear_down);
+    return cmocka_run_group_tests_name("store", tests, store_set_up, store_tear_down);
 }

@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "convert/hf_vocab.h"
+#include "convert/hf/hf_vocab.h"
 
 #define STEPS_LIMIT 4096
 

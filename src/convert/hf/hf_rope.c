@@ -6,7 +6,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "convert/hf_keys.h"
+#include "convert/hf/hf_keys.h"
 #include "file/name.h"
 
 typedef enum scaling { NONE, LINEAR, DYNAMIC, YARN, LLAMA3, LONGROPE, UNKNOWN } scaling;

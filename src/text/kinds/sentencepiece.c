@@ -12,8 +12,8 @@
  */
 #include <string.h>
 
-#include "text/marks.h"
-#include "text/merger.h"
+#include "text/kinds/marks.h"
+#include "text/kinds/merger.h"
 #include "text/utf8.h"
 #include "text/vocab_inside.h"
 

@@ -12,7 +12,7 @@
  * PCRE2 wants besides comes from a block of the scratch.
  */
 #define PCRE2_CODE_UNIT_WIDTH 8
-#include "text/splitter.h"
+#include "text/kinds/splitter.h"
 
 #include <assert.h>
 #include <pcre2.h>

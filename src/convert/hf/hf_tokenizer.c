@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "convert/hf_vocab.h"
+#include "convert/hf/hf_vocab.h"
 #include "file/name.h"
 
 #define SPACE_MARK "\xe2\x96\x81" /* U+2581 */

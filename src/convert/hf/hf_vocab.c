@@ -1,5 +1,5 @@
 /* The vocabulary: see hf_vocab.h. */
-#include "convert/hf_vocab.h"
+#include "convert/hf/hf_vocab.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -19,8 +19,8 @@
 #include <float.h>
 #include <string.h>
 
-#include "text/charsmap.h"
-#include "text/marks.h"
+#include "text/kinds/charsmap.h"
+#include "text/kinds/marks.h"
 #include "text/utf8.h"
 
 #define UNKNOWN_PENALTY 10.0f

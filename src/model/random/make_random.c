@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "base/random.h"
-#include "model/random_inside.h"
+#include "model/random/random_inside.h"
 
 weir_random_model weir_random_model_default(void) {
     return (weir_random_model){

@@ -12,7 +12,7 @@
 #ifndef WR_MERGER_H
 #define WR_MERGER_H
 
-#include "text/kind.h"
+#include "text/kinds/kind.h"
 
 #define WR_MERGER_SYMBOLS (WR_RUN_BYTES + 1)
 

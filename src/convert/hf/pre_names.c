@@ -1,6 +1,6 @@
 /*
  * Pre-tokenizers by their steps. tokenizer.json holds patterns, GGUF a name for them (the engine's
- * table is in src/text/pretokenizer.c).
+ * table is in src/text/kinds/pretokenizer.c).
  *
  * The steps of a file are written as one string, one behind another: B1 or B0 for ByteLevel with
  * GPT-2's own pattern or without, D1 or D0 for digits one by one or in runs, P for runs of
@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "convert/hf_vocab.h"
+#include "convert/hf/hf_vocab.h"
 
 #define STEPS_LIMIT 4096
 

@@ -1,5 +1,5 @@
 /* Marks, byte tokens, and the way back to text. */
-#include "text/marks.h"
+#include "text/kinds/marks.h"
 
 #include "text/utf8.h"
 

@@ -9,7 +9,7 @@
  * To add one: a row, or a name in the row of a pre-tokenizer that does the same; then a vocabulary
  * that uses it in tools/reference/compare_tokenizers.py, which compares it with the original.
  */
-#include "text/pretokenizer.h"
+#include "text/kinds/pretokenizer.h"
 
 #include <string.h>
 

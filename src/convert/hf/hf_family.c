@@ -1,5 +1,5 @@
 /* The families that weir converts: see hf_family.h. */
-#include "convert/hf_family.h"
+#include "convert/hf/hf_family.h"
 
 #include <stdio.h>
 #include <string.h>

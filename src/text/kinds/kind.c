@@ -4,7 +4,7 @@
  * To add one: implement prepare, usable, layout, encode and decode in a file of its own
  * (sentencepiece.c is the example), export the struct in kind.h and list it here.
  */
-#include "text/kind.h"
+#include "text/kinds/kind.h"
 
 static const wr_tokenizer_kind *const kinds[] = {
     &wr_kind_sentencepiece,

@@ -1,5 +1,5 @@
 /* A hash table of pairs, with seeds against pairs chosen to collide (as in pieces.c). */
-#include "text/merges.h"
+#include "text/kinds/merges.h"
 
 #include <string.h>
 

@@ -5,7 +5,7 @@
  */
 #include <string.h>
 
-#include "model/random_inside.h"
+#include "model/random/random_inside.h"
 
 enum { UNKNOWN, BOS, EOS, FIRST_BYTE, FIRST_PIECE = FIRST_BYTE + 256 };
 enum { TYPE_NORMAL = 1, TYPE_UNKNOWN = 2, TYPE_CONTROL = 3, TYPE_BYTE = 6 };

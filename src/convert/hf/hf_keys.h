@@ -4,7 +4,7 @@
 #ifndef WR_HF_KEYS_H
 #define WR_HF_KEYS_H
 
-#include "convert/hf_family.h"
+#include "convert/hf/hf_family.h"
 #include "file/gguf.h"
 
 typedef struct wr_hf_model {

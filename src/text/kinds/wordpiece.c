@@ -15,8 +15,8 @@
  */
 #include <string.h>
 
-#include "text/marks.h"
-#include "text/unicode.h"
+#include "text/kinds/marks.h"
+#include "text/kinds/unicode.h"
 #include "text/utf8.h"
 
 #define WORD_CHARACTERS 100

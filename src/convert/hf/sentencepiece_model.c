@@ -8,7 +8,7 @@
  */
 #include <string.h>
 
-#include "convert/hf_vocab.h"
+#include "convert/hf/hf_vocab.h"
 #include "file/name.h"
 
 typedef struct field {

@@ -2,7 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "model/random_inside.h"
+#include "model/random/random_inside.h"
 
 /* ---- keys ------------------------------------------------------------------------------------ */
 

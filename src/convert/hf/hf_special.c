@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
-#include "convert/hf_vocab.h"
+#include "convert/hf/hf_vocab.h"
 
 #define FILE_LIMIT ((size_t)64 << 20)
 #define PATH_LIMIT 4096

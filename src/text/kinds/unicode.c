@@ -6,7 +6,7 @@
  * so equal tokens matter more than newer tables. The list below is the difference, found by asking
  * the package for every code point (tools/reference/unicode_differences.py).
  */
-#include "text/unicode.h"
+#include "text/kinds/unicode.h"
 
 #include <utf8proc.h>
 

@@ -2,7 +2,7 @@
  * What tensors are called in a Hugging Face model and in GGUF, family by family. The rows of each
  * table are the order of the file that is written.
  */
-#include "convert/hf_family.h"
+#include "convert/hf/hf_family.h"
 
 #define OPTIONAL WR_RENAME_OPTIONAL
 #define ROOT WR_RENAME_ROOT

@@ -9,8 +9,8 @@
 #define WR_SPLITTER_H
 
 #include "base/arena.h"
-#include "text/kind.h"
-#include "text/pretokenizer.h"
+#include "text/kinds/kind.h"
+#include "text/kinds/pretokenizer.h"
 
 typedef struct wr_splitter wr_splitter;                 /* patterns, compiled; immutable */
 typedef struct wr_splitter_scratch wr_splitter_scratch; /* of one tokenizer */

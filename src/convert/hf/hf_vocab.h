@@ -7,7 +7,7 @@
 #ifndef WR_HF_VOCAB_H
 #define WR_HF_VOCAB_H
 
-#include "convert/hf_keys.h"
+#include "convert/hf/hf_keys.h"
 #include "weir/convert.h"
 
 /* GGUF's types of tokens. */

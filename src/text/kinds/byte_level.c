@@ -12,10 +12,10 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "text/merger.h"
-#include "text/merges.h"
-#include "text/splitter.h"
-#include "text/unicode.h"
+#include "text/kinds/merger.h"
+#include "text/kinds/merges.h"
+#include "text/kinds/splitter.h"
+#include "text/kinds/unicode.h"
 #include "text/utf8.h"
 #include "text/vocab_inside.h"
 

@@ -1,5 +1,5 @@
 /* A walk down a double array, every step checked. */
-#include "text/charsmap.h"
+#include "text/kinds/charsmap.h"
 
 #include <string.h>
 

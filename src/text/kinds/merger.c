@@ -1,5 +1,5 @@
 /* A heap of pairs in which every symbol knows its place. */
-#include "text/merger.h"
+#include "text/kinds/merger.h"
 
 /* ---- the heap -------------------------------------------------------------------------------- */
 

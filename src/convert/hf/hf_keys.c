@@ -1,5 +1,5 @@
 /* From config.json to keys: see hf_keys.h. */
-#include "convert/hf_keys.h"
+#include "convert/hf/hf_keys.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -57,15 +57,16 @@ wait "$deaf1" "$deaf2"
 
 # Bodies that are appended as they arrive, and break off.
 new_stream '{}'
+mkfifo "$dir/broken"
 for i in 1 2 3; do
-  { # the server reads, and waits for more
-    printf 'the river runs on '
-    sleep 5
-  } | curl -s -T - -X POST "$base/v1/streams/$stream/append" -H 'Content-Type: text/plain' \
+  curl -s -T - -X POST "$base/v1/streams/$stream/append" -H 'Content-Type: text/plain' <"$dir/broken" \
     >/dev/null 2>&1 &
   client=$!
+  exec 9>"$dir/broken"
+  printf 'the river runs on ' >&9 # the server reads, and waits for more
   wait_for 'the append' metric_is tasks 1
   kill -9 "$client"
+  exec 9>&-
   wait_for 'its end' metric_is tasks 0
 done
 # Whoever follows a log may be silent for longer than anybody else.

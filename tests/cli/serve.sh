@@ -120,6 +120,15 @@ for id in "$stream" "$fork"; do
   equal 'tokens of weir run' "$(json "$dir/out" tokens)" "$(json "$dir/run" tokens)"
   equal 'text of weir run' "$(json "$dir/out" text)" "$(json "$dir/run" text)"
 done
+# the seed that a stream is created with holds for its requests
+seeded=$stream
+new_stream '{"seed":5}'
+ask "/v1/streams/$stream/append" "{\"text\":\"$prompt\"}"
+ask "/v1/streams/$stream/generate" '{"max_tokens":30}'
+equal 'seed of the stream' "$(json "$dir/out" seed)" 5
+equal 'tokens of that seed' "$(json "$dir/out" tokens)" "$(json "$dir/run" tokens)"
+look "/v1/streams/$stream" -X DELETE
+stream=$seeded
 ask "/v1/streams/$stream/rewind" '{"mark":"here"}'
 equal 'back at the mark' "$(json "$dir/out" index)" "$mark"
 ask "/v1/streams/$stream/generate" '{"max_tokens":30,"seed":5,"stream":true}'

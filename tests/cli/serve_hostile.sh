@@ -37,9 +37,19 @@ served 'beside slow ones'
 wait "$slow"
 ok 'a trickle is cut off' "$hostile" "$port" trickle
 served 'after a trickle'
-ok 'many' "$hostile" "$port" many >"$dir/out"
+
+# Ten thousand connections (fewer where the system allows no more), and places for two hundred.
+mkfifo "$dir/flood"
+"$hostile" "$port" flood <"$dir/flood" >"$dir/many" &
+flood=$!
+exec 9>"$dir/flood"
+wait_for 'the flood' test -s "$dir/many"
+served "beside $(cat "$dir/many") connections"
+exec 9>&-
+wait "$flood"
 wait_for 'their connections to go' metric_is connections 1
-served 'after many'
+served 'after the flood'
+left_nothing 'after the flood'
 
 # Two that never read: their work pauses, and ends when they have been silent for too long.
 mkfifo "$dir/hold"
@@ -84,4 +94,8 @@ left_nothing 'at the end'
 equal 'no memory is promised to anybody' "$(promised)" "$memory"
 
 stop
+
+# shellcheck disable=SC3045 # dash has it
+ulimit -n 1000
+refuses 'needs 1064 open files' serve "$model" --listen 127.0.0.1:0 --connections 1000
 done_with

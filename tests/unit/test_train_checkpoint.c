@@ -21,8 +21,8 @@
 
 #include "support/failing_allocator.h"
 #include "train/checkpoint.h"
+#include "train/core/parameters.h"
 #include "train/exchange.h"
-#include "train/parameters.h"
 #include "train/run_log.h"
 
 enum { NUMBERS = 100 };

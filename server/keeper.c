@@ -388,6 +388,7 @@ weir_status keeper_restore(server_keeper *keeper, const char *id, const keeper_r
         return status;
     }
     (*out)->keeper = keeper;
+    (*out)->begun = true;
     (*out)->kept_index = restored.snapshot_index;
     (*out)->sampling = record->sampling;
     (*out)->seeded = record->seeded;

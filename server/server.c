@@ -22,6 +22,7 @@ server_settings server_settings_default(void) {
         .body = 4 << 20,
         .most_tokens = 65536,
         .timeout = 60,
+        .kept = 16,
         .drain = 30,
         .idle = 600,
     };

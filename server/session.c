@@ -104,6 +104,7 @@ static weir_status queue(server_session *session, const int32_t *tokens, int64_t
         memcpy(session->pending + session->pending_end, tokens, (size_t)count * sizeof *tokens);
     }
     session->pending_end += count;
+    session->opening.closed = true; /* it has all that waited when it began */
     return WEIR_OK;
 }
 
@@ -124,6 +125,7 @@ weir_status session_fork(server_session *parent, const char *id, server_session 
     made->oldest = parent->oldest;
     made->evicted_text = parent->evicted_text;
     made->held = parent->held;
+    made->begun = true;
     weir_status status = weir_stream_fork(parent->stream, &made->stream, error);
     int64_t waiting = session_waiting(parent);
     if (status == WEIR_OK && parent->system != NULL) {
@@ -151,6 +153,7 @@ void session_destroy(server_session *session) {
         weir_mark_destroy(session->marks[i].mark);
     }
     weir_stream_destroy(session->stream);
+    opening_free(&session->opening);
     free(session->system);
     free(session->pending);
     free(session->text);
@@ -234,11 +237,13 @@ int64_t session_next(server_session *session, const int32_t **tokens, int64_t mo
     error->status = WEIR_OK;
     while (session_waiting(session) > 0 && session->pending[session->pending_at] == BORDER) {
         session->pending_at++;
+        opening_fed(&session->opening, 1);
         if (weir_stream_border(session->stream, error) != WEIR_OK) {
             return 0;
         }
     }
-    int64_t count = 0;
+    int64_t count = 0, pause = session->pauses_at - session->opening.fed;
+    most = pause > 0 && pause < most ? pause : most;
     *tokens = session->pending + session->pending_at;
     while (count < most && count < session_waiting(session) && (*tokens)[count] != BORDER) {
         count++;
@@ -249,6 +254,7 @@ int64_t session_next(server_session *session, const int32_t **tokens, int64_t mo
 void session_drop_pending(server_session *session) {
     const bool lost = session_waiting(session) > 0;
     session->pending_at = session->pending_end = 0;
+    opening_close(&session->opening);
     if (lost) {
         keeper_snapshot(session); /* what was written down is more than what was fed */
     }
@@ -292,18 +298,31 @@ static void note_past(server_session *session) {
     note_evicted(session, state.oldest);
 }
 
-void session_fed(server_session *session, int64_t count) {
+static void note_fed(server_session *session, int64_t tokens, int64_t entries) {
     note_past(session);
-    session->pending_at += count;
-    atomic_fetch_add(&session->metrics->tokens_fed, count);
+    session->pending_at += entries;
+    opening_fed(&session->opening, entries);
     if (session_has_listeners(session)) {
         session_tell(session, "fed",
                      json_pack("{s:I,s:I}", "index", (json_int_t)session->index, "tokens",
-                               (json_int_t)count));
+                               (json_int_t)tokens));
     }
 }
 
+void session_fed(server_session *session, int64_t count) {
+    atomic_fetch_add(&session->metrics->tokens_fed, count);
+    note_fed(session, count, count);
+}
+
+void session_begin_with(server_session *session, weir_stream *stream, int64_t tokens) {
+    weir_stream_destroy(session->stream);
+    session->stream = stream;
+    session->shared = tokens;
+    note_fed(session, tokens, opening_place(session->pending + session->pending_at, tokens));
+}
+
 void session_drew(server_session *session, int32_t token) {
+    opening_drew(&session->opening, token, session->index);
     keeper_drew(session, token);
     note_past(session);
     session->made++;
@@ -378,6 +397,9 @@ static void note_moved(server_session *session) {
     weir_stream_state state;
     weir_stream_get_state(session->stream, &state);
     session->index = state.index;
+    if (state.index < session->opening.tokens) {
+        opening_free(&session->opening); /* what follows is another beginning */
+    }
     session->oldest = state.oldest > state.sinks ? state.oldest : state.sinks;
     session->evicted_text = (weir_detokenizer){.begun = session->oldest > state.sinks};
     session->held = state.held > 0;
@@ -424,13 +446,14 @@ json_t *session_state(const server_session *session) {
     weir_stream_state state;
     weir_stream_get_state(session->stream, &state);
     return json_pack(
-        "{s:s,s:s,s:I,s:s,s:s,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:b,s:b,s:o}", "id",
+        "{s:s,s:s,s:I,s:s,s:s,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:b,s:b,s:o}", "id",
         session->id, "object", "stream", "created", (json_int_t)session->created, "policy",
         policies[session->options.policy], "cache_type", cache_types[session->options.cache_type],
         "sinks", (json_int_t)state.sinks, "window", (json_int_t)state.window, "index",
         (json_int_t)state.index, "evicted", (json_int_t)state.evicted, "oldest",
         (json_int_t)state.oldest, "reachable", (json_int_t)state.reachable, "made",
-        (json_int_t)session->made, "waiting", (json_int_t)session_waiting(session), "held_bytes",
-        (json_int_t)state.held, "memory_bytes", (json_int_t)session->plan.reserved_bytes, "busy",
-        session->users > 0, "stored", keeper_has(session), "marks", mark_list(session));
+        (json_int_t)session->made, "shared", (json_int_t)session->shared, "waiting",
+        (json_int_t)session_waiting(session), "held_bytes", (json_int_t)state.held, "memory_bytes",
+        (json_int_t)session->plan.reserved_bytes, "busy", session->users > 0, "stored",
+        keeper_has(session), "marks", mark_list(session));
 }

@@ -20,6 +20,7 @@
 
 #define HEADER_BYTES (32u << 10) /* of one connection: request line and headers */
 #define SEND_BYTES (16u << 10)
+#define SOCKET_BYTES (128 << 10) /* on their way to a client */
 
 struct server_http {
     struct MHD_Daemon *daemon;
@@ -342,16 +343,18 @@ static enum MHD_Result take_request(void *context, struct MHD_Connection *connec
 
 /* ---- life ------------------------------------------------------------------------------------ */
 
-static void keep_alive(int fd) {
-    int yes = 1;
+/* The system finds those that are dead, and holds little of what nobody reads. */
+static void prepare_socket(int fd) {
+    int yes = 1, most = SOCKET_BYTES;
     setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &yes, sizeof yes);
+    setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &most, sizeof most);
 }
 
 static void count_connection(void *context, struct MHD_Connection *connection, void **own,
                              enum MHD_ConnectionNotificationCode code) {
     server_http *http = context;
     if (code == MHD_CONNECTION_NOTIFY_STARTED) {
-        keep_alive(socket_of(connection));
+        prepare_socket(socket_of(connection));
         *own = deadline_begin(http->deadlines, socket_of(connection));
     } else {
         deadline_end(*own);

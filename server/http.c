@@ -449,7 +449,7 @@ weir_status http_create(const server_settings *settings, const http_route *route
     pthread_mutex_init(&made->lock, NULL);
     weir_status status = listen_there(made, settings, error);
     if (status != WEIR_OK) {
-        http_destroy(made);
+        http_destroy(made, 0);
         return status;
     }
     *out = made;
@@ -484,13 +484,13 @@ static bool is_idle(server_http *http) {
     return idle;
 }
 
-void http_destroy(server_http *http) {
+void http_destroy(server_http *http, double seconds) {
     if (http == NULL) {
         return;
     }
     if (http->daemon != NULL) {
-        /* answers that are whole have a moment to be sent */
-        for (int i = 0; i < 20 && !is_idle(http); i++) {
+        /* answers that are whole have that long to be sent, and a moment in any case */
+        for (int i = 0; i < 20 * (seconds > 1 ? seconds : 1) && !is_idle(http); i++) {
             usleep(50000);
         }
         for (int i = 0; i < 100 && !is_idle(http); i++) {

@@ -52,7 +52,8 @@ weir_status http_create(const server_settings *settings, const http_route *route
 int http_port(const server_http *http);
 /* No new connections; those that are there go on. */
 void http_quiesce(server_http *http);
-/* Everything is closed; whoever still waits is cut off. NULL is allowed. */
-void http_destroy(server_http *http);
+/* Everything is closed, once what is answered has been sent or `seconds` have passed; whoever still
+ * waits is cut off. NULL is allowed. */
+void http_destroy(server_http *http, double seconds);
 
 #endif

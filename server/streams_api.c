@@ -18,6 +18,7 @@ struct stream_job {
     int64_t index;
     weir_stream_options options; /* of a new stream */
     weir_sampling sampling;
+    bool seeded;
     char *system, *chat_system;
     bool waits; /* until no request is under way on the stream */
     weir_status (*act)(server_worker *worker, server_session *session, stream_job *job,
@@ -129,6 +130,7 @@ static job_end run_create(server_worker *worker, server_job *base, weir_error *e
         registry_open(worker_registry(worker), &job->options, true, &session, error);
     if (status == WEIR_OK) {
         session->sampling = job->sampling;
+        session->seeded = job->seeded;
         session->system = job->chat_system;
         job->chat_system = NULL;
         status = weir_stream_set_sampling(session->stream, &job->sampling, error);
@@ -206,6 +208,7 @@ void handle_create_stream(http_request *request) {
     stream_job *job = status == WEIR_OK ? make_job(request, run_create) : NULL;
     if (job != NULL) {
         job->options = worker_stream_options(server->worker);
+        job->seeded = json_is_integer(json_object_get(object, "seed"));
         status = fill_create(server, &asked, job, &error);
     }
     if (status != WEIR_OK) {
@@ -289,7 +292,8 @@ static weir_status set_mark(server_worker *worker, server_session *session, stre
     server_registry *registry = worker_registry(worker);
     bool again = false;
     for (int i = 0; i < SESSION_MARKS; i++) {
-        again = again || strcmp(session->marks[i].name, job->name) == 0;
+        again = again ||
+                (session->marks[i].mark != NULL && strcmp(session->marks[i].name, job->name) == 0);
     }
     int64_t bytes = again ? 0 : session->plan.page_bytes;
     weir_status status = registry_reserve(registry, bytes, error);
@@ -333,9 +337,10 @@ void handle_mark(http_request *request) {
 
 static weir_status drop_mark(server_worker *worker, server_session *session, stream_job *job,
                              weir_error *error) {
+    const int64_t before = registry_bytes(session);
     weir_status status = session_unmark(session, job->name, error);
+    registry_unreserve(worker_registry(worker), before - registry_bytes(session));
     if (status == WEIR_OK) {
-        registry_unreserve(worker_registry(worker), session->plan.page_bytes);
         reply_json(job->job.reply, 200, session_state(session));
     }
     return status;
@@ -348,9 +353,10 @@ void handle_unmark(http_request *request) {
 
 static weir_status go_back(server_worker *worker, server_session *session, stream_job *job,
                            weir_error *error) {
-    (void)worker;
+    const int64_t before = registry_bytes(session);
     weir_status status = job->index >= 0 ? session_rewind(session, job->index, error)
                                          : session_return(session, job->name, error);
+    registry_unreserve(worker_registry(worker), before - registry_bytes(session));
     if (status == WEIR_OK) {
         reply_json(job->job.reply, 200, session_state(session));
     }

@@ -6,8 +6,8 @@
 #                        [--threads N] [--json] [--peer-args 'ARGS'] [--weir-args 'ARGS'] LLAMA_SERVER MODEL.gguf
 #
 # Each draws for --seconds (10) before and after; the prompt has --bytes (4000). Milliseconds, the median of
-# --rounds (3) alternating runs. What differs: llama-server has --window (1024) + text tokens of context for each
-# client, and its text ends there; weir has 4 sinks and a window of that size, and goes on. Both keep f16 keys and
+# --rounds (3) alternating runs. What differs: llama-server has --window (2048) tokens of context for each
+# client, where its text ends; weir has 4 sinks and a window of that size, and goes on. Both keep f16 keys and
 # values. llama-server feeds as much of a prompt in a step as its own defaults say (--batch-size, --ubatch-size),
 # weir a chunk of 128. Builds nothing; WEIR names the program, else it is build/weir, and LATENCY the client, else
 # build/bench/serve_latency (ninja -C build bench/serve_latency).
@@ -16,7 +16,7 @@ usage="$0 [--streams N] [--seconds N] [--bytes N] [--window N] [--rounds N] [--t
 streams=8
 seconds=10
 bytes=4000
-window=1024
+window=2048
 # shellcheck source=bench/peer.sh
 . "$(dirname "$0")/peer.sh"
 rounds=3
@@ -58,10 +58,9 @@ measure() {
 port=$((20000 + $$ % 10000))
 round=1
 while [ "$round" -le "$rounds" ]; do
-  # room for the text that one draws while the others wait
   # shellcheck disable=SC2086 # separate words
   serves "$peer" -m "$model" --host 127.0.0.1 --port "$port" -t "$threads" -np $((streams + 1)) \
-    -c $(((streams + 1) * 2 * window)) $peer_args
+    -c $(((streams + 1) * window)) $peer_args
   measure peer
   # shellcheck disable=SC2086
   serves "$weir" serve "$model" --listen "127.0.0.1:$port" --threads "$threads" --quiet --cache "$window" \

@@ -42,8 +42,6 @@ struct server_worker {
 
 server_registry *worker_registry(server_worker *worker) { return &worker->registry; }
 server_metrics *worker_metrics(server_worker *worker) { return worker->metrics; }
-const weir_model *worker_model(const server_worker *worker) { return worker->model; }
-const server_settings *worker_settings(const server_worker *worker) { return &worker->settings; }
 
 weir_stream_options worker_stream_options(const server_worker *worker) {
     weir_stream_options options = worker->settings.stream;

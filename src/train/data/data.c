@@ -344,7 +344,6 @@ int64_t wr_data_windows(const wr_data *data) {
 }
 
 uint64_t wr_data_fingerprint(const wr_data *data) { return data->fingerprint; }
-int64_t wr_data_vocabulary(const wr_data *data) { return data->sizes.count; }
 int32_t wr_data_bos(const wr_data *data) { return data->bos; }
 int32_t wr_data_eos(const wr_data *data) { return data->eos; }
 

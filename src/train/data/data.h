@@ -47,7 +47,6 @@ void wr_data_close(wr_data *data);
 int64_t wr_data_tokens(const wr_data *data);  /* of all texts, once */
 int64_t wr_data_windows(const wr_data *data); /* of all texts, once: tokens / context of each */
 uint64_t wr_data_fingerprint(const wr_data *data); /* of texts, weights and vocabulary */
-int64_t wr_data_vocabulary(const wr_data *data);   /* its pieces */
 int32_t wr_data_bos(const wr_data *data);          /* -1 when it has none */
 int32_t wr_data_eos(const wr_data *data);
 

@@ -12,7 +12,7 @@ bool wr_plot_scale_shows(weir_plot_scale scale, double value) {
 }
 
 wr_plot_span wr_plot_span_begin(weir_plot_scale scale) {
-    return (wr_plot_span){.scale = scale, .low = INFINITY, .high = -INFINITY};
+    return (wr_plot_span){.scale = scale, .low = (double)INFINITY, .high = -(double)INFINITY};
 }
 
 bool wr_plot_span_add(wr_plot_span *span, double value) {

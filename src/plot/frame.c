@@ -49,7 +49,7 @@ void wr_plot_frame_fit_y(wr_plot_frame *frame, const char *label) {
 
 static bool ticks_touch(wr_plot_frame *frame) {
     const wr_plot_axis *axis = &frame->x;
-    double free_from = -INFINITY;
+    double free_from = -(double)INFINITY;
     for (size_t i = 0; i < axis->tick_count; i++) {
         if (axis->ticks[i].text[0] == '\0') continue;
         double half = wr_plot_text_width(frame->canvas, axis->ticks[i].text, &tick_style) / 2;

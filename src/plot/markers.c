@@ -83,7 +83,7 @@ static void place_vertical(wr_plot_markers *markers, const wr_plot_frame *frame)
 
 /* From above downwards, each name below the one before. */
 static void place_horizontal(wr_plot_markers *markers, const wr_plot_frame *frame) {
-    double free_from = -INFINITY;
+    double free_from = -(double)INFINITY;
     for (size_t done = 0; done < markers->count; done++) {
         wr_plot_flag *next = NULL;
         for (size_t i = 0; i < markers->count; i++) {

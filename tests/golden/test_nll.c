@@ -111,7 +111,7 @@ static weir_status score(void *context, int64_t index, const float *logits, int3
     scoring *s = context;
     int64_t next = index + 1;
     if (next > s->expected->highest || !s->expected->known[next]) return WEIR_OK;
-    double top = -INFINITY;
+    double top = -(double)INFINITY;
     double total = 0.0;
     for (int32_t i = 0; i < n_vocab; i++) top = fmax(top, (double)logits[i]);
     for (int32_t i = 0; i < n_vocab; i++) total += exp((double)logits[i] - top);

@@ -68,7 +68,7 @@ static void check(const char *path, const char *format, const char *cpu, bool no
                   double bound) {
     weir_error error;
     weir_model *model;
-    weir_stream *stream;
+    weir_stream *stream = NULL;
     weir_model_options how = {.cpu = cpu, .no_repack = no_repack};
     weir_stream_options options = weir_stream_options_default();
     difference d = {0};

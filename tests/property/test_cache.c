@@ -92,7 +92,7 @@ static void naive_attend(const naive *n, bool by_message, int64_t layer_window, 
         if (j < n->sinks || j >= first) kept[count++] = j;
     double query[DIM];
     double total = 0.0;
-    double top = -INFINITY;
+    double top = -(double)INFINITY;
     double scores[MAX_TOKENS];
     int64_t position = count - 1; /* of the current token: the last place in the cache */
     for (int i = 0; i < DIM; i++) {
@@ -108,7 +108,7 @@ static void naive_attend(const naive *n, bool by_message, int64_t layer_window, 
         rotate_double(key, (double)c);
         for (int i = 0; i < DIM; i++) scores[c] += key[i] * query[i];
         scores[c] /= sqrt((double)DIM);
-        if (layer_window > 0 && position - c >= layer_window) scores[c] = -INFINITY;
+        if (layer_window > 0 && position - c >= layer_window) scores[c] = -(double)INFINITY;
         top = fmax(top, scores[c]);
     }
     for (int64_t c = 0; c < count; c++) {

@@ -62,15 +62,15 @@ static void test_refusals(void **state) {
     const wr_rope_recipe list[] = {
         {.dim = 7, .base = 1e4},
         {.dim = 4096, .base = 1e4},
-        {.dim = 4, .base = NAN},
+        {.dim = 4, .base = (double)NAN},
         {.dim = 4, .base = 0.5},
         {.dim = 4, .base = 1e4, .divisors = bad},
         {.dim = 4, .base = 1e4, .scaling = WEIR_ROPE_LINEAR},
-        {.dim = 4, .base = 1e4, .scaling = WEIR_ROPE_DYNAMIC, .factor = NAN, .original = 9},
+        {.dim = 4, .base = 1e4, .scaling = WEIR_ROPE_DYNAMIC, .factor = (double)NAN, .original = 9},
         {.dim = 4, .base = 1e4, .scaling = WEIR_ROPE_YARN, .factor = 2},
         {.dim = 4, .base = 1e4, .scaling = WEIR_ROPE_LLAMA3, .factor = 2, .original = 9, .low = 8},
         {.dim = 4, .base = 1e4, .scaling = WEIR_ROPE_LONGROPE, .factor = 2, .original = 9},
-        {.dim = 4, .base = 1e4, .attention = INFINITY},
+        {.dim = 4, .base = 1e4, .attention = (double)INFINITY},
     };
     for (size_t i = 0; i < sizeof list / sizeof list[0]; i++)
         assert_int_equal(wr_rope_init(&rope, WR_ROTARY_HALVES, &list[i], 0, &error), WEIR_DAMAGED);

@@ -270,7 +270,7 @@ static void test_refusals(void **state) {
         {{.scaling = (weir_rope_scaling)7}, "unknown RoPE scaling"},
         {{.scaling = WEIR_ROPE_YARN}, "give --rope-factor"},
         {{.scaling = WEIR_ROPE_LINEAR, .factor = 0.5}, "out of range (1 to 1e6)"},
-        {{.scaling = WEIR_ROPE_LINEAR, .factor = NAN}, "out of range (1 to 1e6)"},
+        {{.scaling = WEIR_ROPE_LINEAR, .factor = (double)NAN}, "out of range (1 to 1e6)"},
         {{.scaling = WEIR_ROPE_NONE, .base = -1}, "out of range (1 to 1e15)"},
         {{.scaling = WEIR_ROPE_NONE, .factor = 4}, "choose linear"},
         {{.factor = 4}, "choose linear"},

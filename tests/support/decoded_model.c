@@ -63,7 +63,7 @@ void decoded_model(const char *path, char out[DECODED_PATH]) {
     close(fd);
     weir_error error;
     wr_gguf *from;
-    wr_gguf_writer *to;
+    wr_gguf_writer *to = NULL;
     if (wr_gguf_open(path, NULL, &from, &error) != WEIR_OK ||
         wr_gguf_writer_open(out, NULL, &to, &error) != WEIR_OK)
         fail_msg("%s", error.message);

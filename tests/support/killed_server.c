@@ -111,7 +111,7 @@ static bool is_ending(void) {
     return is;
 }
 
-static void wrong(client *c, const char *format, ...) {
+__attribute__((format(printf, 2, 3))) static void wrong(client *c, const char *format, ...) {
     va_list words;
     va_start(words, format);
     fprintf(stderr, "stream %d (%s), request %lld: ", c->number, c->id, (long long)c->done);

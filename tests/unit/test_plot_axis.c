@@ -67,7 +67,7 @@ static void log_ticks_are_decades_or_doublings(void **state) {
 
 static void check_sane(const wr_plot_axis *axis) {
     assert_true(isfinite(axis->low) && isfinite(axis->high) && axis->low < axis->high);
-    double last = -INFINITY;
+    double last = -(double)INFINITY;
     int named = 0;
     for (size_t i = 0; i < axis->tick_count; i++) {
         double at = wr_plot_axis_at(axis, axis->ticks[i].value);

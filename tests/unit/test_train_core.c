@@ -231,7 +231,7 @@ static void a_bad_gradient_changes_nothing(void **state) {
     assert_memory_equal(before, wr_core_parameters(core), size * sizeof(real));
     wr_core_gradients(core)[parameter.offset + 5] = 1;
     wr_core_update bad = recipe;
-    bad.rate = NAN;
+    bad.rate = (double)NAN;
     assert_int_equal(wr_core_step(core, &bad, &norm, &error), WEIR_USAGE);
     assert_memory_equal(before, wr_core_parameters(core), size * sizeof(real));
     take_step(core);

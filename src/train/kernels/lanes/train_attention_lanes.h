@@ -65,7 +65,15 @@ static int64_t attention_scratch(int64_t context, int64_t head_dim) {
 /* ---- copying in and out ---------------------------------------------------------------------- */
 
 /* Neighbours change places: (x1, x0, x3, x2, ...). */
-INLINE lanes swap_pairs(lanes x) { return __builtin_shuffle(x, lane_numbers() ^ 1); }
+INLINE lanes swap_pairs(lanes x) {
+#ifdef __clang__ /* has no such function, and sees what the loop is */
+    lanes out = x;
+    for (int i = 0; i < (int)LANES; i++) out[i] = x[i ^ 1];
+    return out;
+#else
+    return __builtin_shuffle(x, lane_numbers() ^ 1);
+#endif
+}
 
 /* A row of a head, padded with zeros, times `scale`, turned to position t (backwards: direction
  * -1). */

@@ -222,6 +222,28 @@ static bool is_json(http_exchange *exchange) {
     return type != NULL && strncasecmp(type, REPLY_JSON, sizeof REPLY_JSON - 1) == 0;
 }
 
+static enum MHD_Result add_argument(void *context, enum MHD_ValueKind kind, const char *name,
+                                    const char *text) {
+    char *end = NULL;
+    (void)kind;
+    errno = 0;
+    long long number = text != NULL ? strtoll(text, &end, 10) : 0;
+    bool whole = text != NULL && *text != '\0' && *end == '\0' && errno == 0;
+    json_t *value = whole ? json_integer(number) : json_any_text(text, text ? strlen(text) : 0);
+    if (json_object_set_new(context, name, value) != 0) {
+        json_object_set_new(context, "?", json_null()); /* a name that is none, and is refused */
+    }
+    return MHD_YES;
+}
+
+json_t *http_arguments(const http_request *request) {
+    const http_exchange *exchange =
+        (const http_exchange *)((const char *)request - offsetof(http_exchange, request));
+    json_t *made = json_object();
+    MHD_get_connection_values(exchange->connection, MHD_GET_ARGUMENT_KIND, add_argument, made);
+    return made;
+}
+
 /* What can be said before the body; *refused: an answer is on its way. */
 static enum MHD_Result check_request(http_exchange *exchange, bool *refused) {
     const http_route *route = exchange->match.route;

@@ -10,6 +10,7 @@
 
 #include "auth.h"
 #include "inlet.h"
+#include "json.h"
 #include "metrics.h"
 #include "reply.h"
 #include "settings.h"
@@ -37,6 +38,10 @@ typedef struct http_route {
     bool open; /* needs no key */
     void (*handle)(http_request *request);
 } http_route;
+
+/* What stands behind the path's question mark: strings, or whole numbers where they look like one.
+ * The caller gives it back with json_decref. */
+json_t *http_arguments(const http_request *request);
 
 typedef struct server_http server_http;
 

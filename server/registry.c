@@ -22,9 +22,9 @@ static void make_id(char out[SESSION_ID]) {
 
 /* A session that the store has whole, and that nobody uses or listens to. */
 static bool can_leave(const server_session *session) {
-    bool marked = false;
+    bool marked = false; /* in memory alone */
     for (int i = 0; i < SESSION_MARKS; i++) {
-        marked = marked || session->marks[i].mark != NULL;
+        marked = marked || (session->marks[i].mark != NULL && !session->marks[i].stored);
     }
     return session->id[0] != '\0' && !session->deleted && session->users == 0 && !marked &&
            session_waiting(session) == 0 && !session_has_listeners(session) && keeper_has(session);

@@ -162,7 +162,7 @@ void session_destroy(server_session *session) {
 
 weir_status session_put_tokens(server_session *session, const int32_t *tokens, int64_t count,
                                weir_error *error) {
-    keeper_tokens(session, tokens, count);
+    keeper_tokens(session, tokens, count, NULL);
     return queue(session, tokens, count, error);
 }
 
@@ -189,8 +189,11 @@ static void note_taken_back(server_session *session) {
 
 static weir_status put_or_border(void *context, const int32_t *tokens, int64_t count, bool border) {
     note_taken_back(context);
-    return border ? session_put_border(context, NULL)
-                  : session_put_tokens(context, tokens, count, NULL);
+    if (border) {
+        return session_put_border(context, NULL);
+    }
+    keeper_tokens(context, tokens, count, KEEPER_CHAT);
+    return queue(context, tokens, count, NULL);
 }
 
 /* The system message that a stream was created with stands before its first messages. */
@@ -209,6 +212,7 @@ static weir_status put_conversation(server_session *session,
         messages = all;
         count++;
     }
+    keeper_messages(session, messages, count);
     weir_status status =
         weir_batch_tokenize_chat(session->stream, messages, count, put_or_border, session, error);
     free(all);
@@ -256,6 +260,7 @@ void session_drop_pending(server_session *session) {
     session->pending_at = session->pending_end = 0;
     opening_close(&session->opening);
     if (lost) {
+        keeper_moved(session, session->index);
         keeper_snapshot(session); /* what was written down is more than what was fed */
     }
 }
@@ -329,114 +334,15 @@ void session_drew(server_session *session, int32_t token) {
     atomic_fetch_add(&session->metrics->tokens_made, 1);
 }
 
-/* ---- branches -------------------------------------------------------------------------------- */
-
-static session_mark *find_mark(server_session *session, const char *name) {
-    for (int i = 0; i < SESSION_MARKS; i++) {
-        if (strcmp(session->marks[i].name, name) == 0) {
-            return &session->marks[i];
-        }
-    }
-    return NULL;
-}
-
-static weir_status check_mark_name(const char *name, weir_error *error) {
-    size_t size = strlen(name);
-    if (size == 0 || size >= SESSION_MARK) {
-        return weir_error_set(error, WEIR_USAGE, "a mark's name must have 1 to %d bytes",
-                              SESSION_MARK - 1);
-    }
-    return WEIR_OK;
-}
-
-/* Held text is fed first: a mark is a border of tokens. */
-weir_status session_mark_here(server_session *session, const char *name, weir_error *error) {
-    weir_status status = check_mark_name(name, error);
-    session_mark *mark = status == WEIR_OK ? find_mark(session, name) : NULL;
-    if (status == WEIR_OK && mark == NULL) {
-        mark = find_mark(session, "");
-        if (mark == NULL) {
-            return weir_error_set(error, WEIR_LIMIT, "a stream has at most %d marks",
-                                  SESSION_MARKS);
-        }
-    }
-    weir_mark *made = NULL;
-    if (status == WEIR_OK) {
-        status = weir_stream_mark(session->stream, &made, error);
-    }
-    if (status == WEIR_OK) {
-        keeper_flush(session); /* what was held is fed now */
-        weir_mark_destroy(mark->mark);
-        strncpy(mark->name, name, sizeof mark->name - 1);
-        mark->mark = made;
-        mark->index = session->index;
-    }
-    return status;
-}
-
-static session_mark *known_mark(server_session *session, const char *name, weir_error *error) {
-    session_mark *mark = check_mark_name(name, NULL) == WEIR_OK ? find_mark(session, name) : NULL;
-    if (mark == NULL) {
-        weir_error_set(error, WEIR_USAGE, "the stream has no mark \"%.63s\"", name);
-    }
-    return mark;
-}
-
-weir_status session_unmark(server_session *session, const char *name, weir_error *error) {
-    session_mark *mark = known_mark(session, name, error);
-    if (mark == NULL) {
-        return WEIR_USAGE;
-    }
-    weir_mark_destroy(mark->mark);
-    *mark = (session_mark){.name = ""};
-    return WEIR_OK;
-}
-
-/* The stream stands elsewhere: what is seen from there was not evicted, as far as we know. */
-static void note_moved(server_session *session) {
-    weir_stream_state state;
-    weir_stream_get_state(session->stream, &state);
-    session->index = state.index;
-    if (state.index < session->opening.tokens) {
-        opening_free(&session->opening); /* what follows is another beginning */
-    }
-    session->oldest = state.oldest > state.sinks ? state.oldest : state.sinks;
-    session->evicted_text = (weir_detokenizer){.begun = session->oldest > state.sinks};
-    session->held = state.held > 0;
-    session_tell(session, "moved", json_pack("{s:I}", "index", (json_int_t)state.index));
-}
-
-weir_status session_return(server_session *session, const char *name, weir_error *error) {
-    session_mark *mark = known_mark(session, name, error);
-    if (mark == NULL) {
-        return WEIR_USAGE;
-    }
-    weir_status status = weir_stream_return(session->stream, mark->mark, error);
-    if (status == WEIR_OK) {
-        keeper_snapshot(session); /* a mark is known in memory alone */
-        note_moved(session);
-    }
-    return status;
-}
-
-weir_status session_rewind(server_session *session, int64_t index, weir_error *error) {
-    weir_status status = weir_stream_rewind(session->stream, index, error);
-    if (status == WEIR_OK) {
-        keeper_rewind(session, index);
-        note_moved(session);
-    }
-    return status;
-}
-
 /* ---- state ----------------------------------------------------------------------------------- */
 
 static json_t *mark_list(const server_session *session) {
     json_t *list = json_array();
     for (int i = 0; i < SESSION_MARKS; i++) {
         const session_mark *mark = &session->marks[i];
-        if (mark->mark != NULL) {
-            json_array_append_new(
-                list, json_pack("{s:s,s:I}", "name", mark->name, "index", (json_int_t)mark->index));
+        if (mark->name[0] != '\0') {
+            json_array_append_new(list, json_pack("{s:s,s:I,s:b}", "name", mark->name, "index",
+                                                  (json_int_t)mark->index, "stored", mark->stored));
         }
     }
     return list;

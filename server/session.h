@@ -32,8 +32,9 @@ struct server_keeper;
 
 typedef struct session_mark {
     char name[SESSION_MARK]; /* "": free */
-    weir_mark *mark;
+    weir_mark *mark;         /* NULL: on disk alone */
     int64_t index;
+    bool stored; /* it is on disk */
 } session_mark;
 
 typedef struct session_listener {
@@ -74,8 +75,9 @@ typedef struct server_session {
     struct server_keeper *keeper;
     int32_t drawn[SESSION_DRAWN];
     int drawn_count;
-    int64_t kept_index; /* tokens that its newest snapshot has */
-    double used;        /* clock_now, when a request last named it */
+    int64_t drawn_index; /* of the first of them */
+    int64_t kept_index;  /* tokens that its newest snapshot has */
+    double used;         /* clock_now, when a request last named it */
 
     /* sharing.c */
     server_opening opening;           /* what it began with, where that may be shared */

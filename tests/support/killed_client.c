@@ -172,6 +172,7 @@ static void create(client *c) {
     json_t *state = answered(c);
     snprintf(to, sizeof c->id, "%s", json_string_value(json_object_get(state, "id")));
     c->at = place_in(state);
+    c->mark = -1;
     json_decref(state);
 }
 
@@ -191,7 +192,10 @@ static void append(client *c, bool flush) {
         if (!nothing) strcpy(body, "{\"text\": \"\", \"flush\": true}");
     }
     expect_status(c, 200);
+    const int64_t before = c->at.index;
     take_place(c);
+    if (!flush && c->at.index == before)
+        client_wrong(c, "a text was answered, and nothing of it fed: %s", c->answer.body);
 }
 
 /* How much of a body had arrived cannot be seen from outside: a fork that was made before has none
@@ -207,6 +211,7 @@ static char *fork_of(client *c) {
 }
 
 static void append_body(client *c) {
+    c->mark = -1; /* a fork has none */
     char text[TEXT_MOST + 16], path[160];
     make_text(c, 60 + below(c, TEXT_MOST - 60), text);
     for (;;) {
@@ -330,6 +335,7 @@ static void ask_aside(client *c, deed *d) {
 /* ---- branches -------------------------------------------------------------------------------- */
 
 static void go_on_with_fork(client *c) {
+    c->mark = -1;
     char old[64];
     char *id = fork_of(c);
     strcpy(old, c->id);
@@ -356,10 +362,32 @@ static void rewind_some(client *c, deed *d) {
     take_place(c);
 }
 
+static void set_mark(client *c) {
+    while (!ask(c, "/marks", "{\"name\": \"here\"}")) {
+        bool nothing;
+        look_after_loss(c, &nothing);
+    }
+    expect_status(c, 201);
+    take_place(c);
+    c->mark = c->at.index;
+}
+
+static void return_to_mark(client *c) {
+    while (!ask(c, "/rewind", "{\"mark\": \"here\"}")) {
+        place at = look(c);
+        if (!at.exists || (at.index != c->at.index && at.index != c->mark))
+            client_wrong(c, "stands at %lld", (long long)at.index);
+    }
+    expect_status(c, 200);
+    take_place(c);
+    if (c->at.index != c->mark) client_wrong(c, "the mark was at %lld", (long long)c->mark);
+}
+
 deed_kind client_choose(client *c, int64_t k, bool held) {
     static const deed_kind often[] = {
-        APPEND,          APPEND,   APPEND_HALF, APPEND_BODY,     MESSAGES,       GENERATE, GENERATE,
-        GENERATE_EVENTS, GENERATE, ASK,         GENERATE_EVENTS, GENERATE_AFTER, FORK,     REWIND};
+        APPEND,   APPEND,          APPEND_HALF, APPEND_BODY, MESSAGES,        GENERATE,
+        GENERATE, GENERATE_EVENTS, GENERATE,    ASK,         GENERATE_EVENTS, GENERATE_AFTER,
+        FORK,     REWIND,          MARK,        MARK,        RETURN,          RETURN};
     deed_kind kind = often[below(c, sizeof often / sizeof often[0])];
     return k == 0 ? CREATE : k == 1 || held ? APPEND : kind;
 }
@@ -399,6 +427,12 @@ void client_act(client *c, deed *d) {
         break;
     case REWIND:
         rewind_some(c, d);
+        break;
+    case MARK:
+        set_mark(c);
+        break;
+    case RETURN:
+        if (c->mark >= 0) return_to_mark(c);
         break;
     }
     d->index = c->at.index;

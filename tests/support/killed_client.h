@@ -25,7 +25,9 @@ typedef enum deed_kind {
     GENERATE_AFTER, /* a text */
     ASK,
     FORK, /* and go on with the fork */
-    REWIND
+    REWIND,
+    MARK,
+    RETURN /* to the mark, if there is one */
 } deed_kind;
 
 /* What one request did: the twin must do the same. */
@@ -33,6 +35,7 @@ typedef struct deed {
     deed_kind kind;
     int64_t target;         /* of a rewind */
     int64_t index, evicted; /* where the stream stood then */
+    int64_t lost;           /* answers, while it was asked for */
     int count;
     int token[MADE_MOST]; /* those of an answer that was lost: -1 */
 } deed;
@@ -47,7 +50,8 @@ typedef struct client {
     int number;
     uint64_t random;
     char id[64];
-    place at; /* as last acknowledged */
+    place at;     /* as last acknowledged */
+    int64_t mark; /* index of a mark; -1: none */
     deed *deeds;
     int64_t done, room;
     int64_t lost, repeated, finished; /* answers; of them: not carried out, carried out in part */

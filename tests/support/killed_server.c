@@ -42,11 +42,22 @@ static bool is_ending(void) {
 
 /* ---- a life, and that of its twin ------------------------------------------------------------ */
 
+/* The requests of this stream that led here. */
+static void tell_history(const client *c) {
+    for (int64_t k = c->done - c->done % LIFE; k <= c->done; k++) {
+        const deed *d = &c->deeds[k];
+        fprintf(stderr, "request %lld: deed %d, %lld answers lost, then at %lld\n", (long long)k,
+                (int)d->kind, (long long)d->lost, (long long)d->index);
+    }
+}
+
 static void compare(client *c, const deed *before, const deed *now) {
-    if (before->index != now->index || before->evicted != now->evicted)
+    if (before->index != now->index || before->evicted != now->evicted) {
+        tell_history(c);
         client_wrong(c, "deed %d: stood at %lld (%lld evicted), its twin at %lld (%lld)", now->kind,
                      (long long)before->index, (long long)before->evicted, (long long)now->index,
                      (long long)now->evicted);
+    }
     for (int i = 0; i < now->count; i++)
         if (before->token[i] >= 0 && before->token[i] != now->token[i])
             client_wrong(c, "deed %d: token %d of %d was %d, its twin's %d", now->kind, i,
@@ -65,7 +76,9 @@ static void *live(void *context) {
             c->deeds = realloc(c->deeds, (size_t)c->room * sizeof *c->deeds);
         }
         if (client_twins) d.target = c->deeds[c->done].target;
+        d.lost = c->lost;
         client_act(c, &d);
+        d.lost = c->lost - d.lost;
         held = d.kind == APPEND_HALF;
         if (client_twins)
             compare(c, &c->deeds[c->done], &d);

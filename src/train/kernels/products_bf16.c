@@ -274,6 +274,12 @@ static const wr_attention_kernels attention = {
     .forward = wr_amx_attention,
     .backward = wr_amx_attention_back,
 };
+#define PREPARED_SIZE prepared_size
+#define SCRATCH_SIZE scratch_size
+#define PREPARE prepare
+#define FORWARD forward
+#define INPUTS inputs
+#define WEIGHTS weights
 #define ATTENTION &attention
 #define FEED &wr_bf16_feed
 #define HEAD &wr_bf16_head
@@ -281,12 +287,12 @@ static const wr_attention_kernels attention = {
 #else
 
 static bool runs_here(void) { return false; }
-#define prepared_size NULL
-#define scratch_size NULL
-#define prepare NULL
-#define forward NULL
-#define inputs NULL
-#define weights NULL
+#define PREPARED_SIZE NULL
+#define SCRATCH_SIZE NULL
+#define PREPARE NULL
+#define FORWARD NULL
+#define INPUTS NULL
+#define WEIGHTS NULL
 #define ATTENTION NULL
 #define FEED NULL
 #define HEAD NULL
@@ -296,12 +302,12 @@ static bool runs_here(void) { return false; }
 const wr_products wr_products_bf16 = {
     .name = "bfloat16",
     .runs_here = runs_here,
-    .prepared_size = prepared_size,
-    .scratch_size = scratch_size,
-    .prepare = prepare,
-    .forward = forward,
-    .inputs = inputs,
-    .weights = weights,
+    .prepared_size = PREPARED_SIZE,
+    .scratch_size = SCRATCH_SIZE,
+    .prepare = PREPARE,
+    .forward = FORWARD,
+    .inputs = INPUTS,
+    .weights = WEIGHTS,
     .attention = ATTENTION,
     .feed = FEED,
     .head = HEAD,

@@ -192,10 +192,7 @@ static void append(client *c, bool flush) {
         if (!nothing) strcpy(body, "{\"text\": \"\", \"flush\": true}");
     }
     expect_status(c, 200);
-    const int64_t before = c->at.index;
     take_place(c);
-    if (!flush && c->at.index == before)
-        client_wrong(c, "a text was answered, and nothing of it fed: %s", c->answer.body);
 }
 
 /* How much of a body had arrived cannot be seen from outside: a fork that was made before has none

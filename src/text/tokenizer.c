@@ -161,6 +161,7 @@ static weir_status scan(wr_tokenizer *t, bool final, const sink *out) {
     }
     if (status == WEIR_OK && (final || is_worth_a_try(t, begin)))
         status = encode_run(t, &begin, t->at, final ? WR_RUN_OVER : WR_RUN_OPEN, out);
+    if (begin > 0 || final) t->futile = 0;
     t->at -= begin;
     t->size -= begin;
     if (begin > 0) memmove(t->text, t->text + begin, t->size);

@@ -357,6 +357,26 @@ static void what_is_certain_leaves_at_once(void **state) {
     sample_vocab_close(&open);
 }
 
+/* That a long text could not be cut says nothing about the next one. */
+static void a_text_without_cuts_leaves_no_trace(void **state) {
+    (void)state;
+    sample_open open = open_sample(1, SAMPLE_BYTES, 200);
+    static char without[600], with[610];
+    memset(without, 'a', sizeof without);
+    for (size_t i = 0; i < sizeof with; i++) with[i] = i % 2 ? 'b' : ' ';
+    wr_arena arena;
+    wr_tokenizer *t = token_list_tokenizer(&arena, open.vocab);
+    token_list list = {0};
+    wr_tokenizer_feed(t, without, sizeof without, false, token_list_emit, &list, NULL);
+    assert_int_equal(wr_tokenizer_held(t), sizeof without);
+    wr_tokenizer_flush(t, token_list_emit, &list, NULL);
+    wr_tokenizer_feed(t, with, sizeof with, false, token_list_emit, &list, NULL);
+    assert_true(wr_tokenizer_held(t) < 16);
+    token_list_free(&list);
+    wr_arena_release(&arena, NULL);
+    sample_vocab_close(&open);
+}
+
 static void the_space_prefix_comes_once(void **state) {
     (void)state;
     sample_open open = open_sample(1, SAMPLE_BYTES, 0);
@@ -476,6 +496,7 @@ int main(void) {
         cmocka_unit_test(certain_cuts_give_the_whole_text),
         cmocka_unit_test(a_text_without_cuts_is_cut_at_fixed_offsets),
         cmocka_unit_test(what_is_certain_leaves_at_once),
+        cmocka_unit_test(a_text_without_cuts_leaves_no_trace),
         cmocka_unit_test(the_space_prefix_comes_once),
         cmocka_unit_test(text_never_becomes_a_control_token),
         cmocka_unit_test(changing_parse_special_flushes),

@@ -49,6 +49,7 @@ weir_status wr_hf_vocab_set(wr_hf_vocab *vocab, int64_t id, wr_string text, floa
 
 wr_string wr_hf_vocab_piece(const wr_hf_vocab *vocab, int64_t id) {
     const wr_hf_piece *piece = &vocab->pieces[id];
+    if (piece->size == 0) return (wr_string){"", 0}; /* there may be no texts at all */
     return (wr_string){(const char *)vocab->texts.data + piece->offset, piece->size};
 }
 

@@ -10,8 +10,10 @@
 #define ALONE 100000
 
 static size_t scratch_bytes(const weir_model *m) {
-    size_t attention = sizeof(float) * (size_t)wr_attention_scratch(m->heads / m->kv_heads,
-                                                                    m->key_dim, m->value_dim);
+    /* A tile for the heads of one KV head, or a token for all. */
+    int64_t tile = wr_attention_scratch(m->heads / m->kv_heads, m->key_dim, m->value_dim);
+    int64_t token = wr_attention_scratch(m->heads, m->key_dim, m->value_dim);
+    size_t attention = sizeof(float) * (size_t)(tile > token ? tile : token);
     size_t product = wr_product_scratch(wr_most_columns(m));
     /* A line apart, so that workers never share one. */
     return ((attention > product ? attention : product) + 127) / 64 * 64;

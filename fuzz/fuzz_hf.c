@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "convert/hf_vocab.h"
+#include "convert/hf/hf_vocab.h"
 
 enum { TOKENS = 300 };
 

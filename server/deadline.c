@@ -14,13 +14,18 @@ struct deadline {
     double since; /* 0: its time does not run */
 };
 
+#define LOOK_NANOSECONDS 250000000
+#define CROWDED_SECONDS 1.0 /* to arrive, for a request, while others find no place */
+
 struct server_deadlines {
     double seconds;
+    int64_t most; /* connections */
     pthread_t thread;
     bool started;
     pthread_mutex_t lock; /* of what follows, and of every deadline */
     pthread_cond_t changed;
     deadline *first;
+    int64_t count;
     bool closing;
 };
 
@@ -32,7 +37,10 @@ static double now(void) {
 
 /* Under the lock, so the sockets are still open. The connection's own thread sees the end. */
 static void cut_late_ones(server_deadlines *deadlines) {
-    double late = now() - deadlines->seconds;
+    const bool crowded = deadlines->count >= deadlines->most;
+    const double seconds =
+        crowded && deadlines->seconds > CROWDED_SECONDS ? CROWDED_SECONDS : deadlines->seconds;
+    double late = now() - seconds;
     for (deadline *at = deadlines->first; at != NULL; at = at->next) {
         if (at->since > 0 && at->since < late) {
             shutdown(at->fd, SHUT_RDWR);
@@ -47,7 +55,9 @@ static void *watch(void *context) {
     while (!deadlines->closing) {
         struct timespec until;
         clock_gettime(CLOCK_MONOTONIC, &until);
-        until.tv_sec++;
+        until.tv_nsec += LOOK_NANOSECONDS;
+        until.tv_sec += until.tv_nsec / 1000000000;
+        until.tv_nsec %= 1000000000;
         pthread_cond_timedwait(&deadlines->changed, &deadlines->lock, &until);
         cut_late_ones(deadlines);
     }
@@ -55,7 +65,8 @@ static void *watch(void *context) {
     return NULL;
 }
 
-weir_status deadlines_create(double seconds, server_deadlines **out, weir_error *error) {
+weir_status deadlines_create(double seconds, int64_t most, server_deadlines **out,
+                             weir_error *error) {
     server_deadlines *made = calloc(1, sizeof *made);
     pthread_condattr_t monotonic;
     *out = NULL;
@@ -63,6 +74,7 @@ weir_status deadlines_create(double seconds, server_deadlines **out, weir_error 
         return weir_error_set(error, WEIR_MEMORY, "no memory for deadlines");
     }
     made->seconds = seconds;
+    made->most = most;
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_cond_init(&made->changed, &monotonic);
@@ -106,6 +118,7 @@ deadline *deadline_begin(server_deadlines *deadlines, int fd) {
         made->next->before = made;
     }
     deadlines->first = made;
+    deadlines->count++;
     pthread_mutex_unlock(&deadlines->lock);
     return made;
 }
@@ -132,6 +145,7 @@ void deadline_end(deadline *line) {
         line->next->before = line->before;
     }
     *(line->before != NULL ? &line->before->next : &all->first) = line->next;
+    all->count--;
     pthread_mutex_unlock(&all->lock);
     free(line);
 }

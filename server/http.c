@@ -387,7 +387,8 @@ static weir_status listen_there(server_http *http, const server_settings *settin
     weir_status status = address_parse(settings->listen, &at, error);
     http->origin = (server_origin){settings->origin, at.loopback && settings->api_key_file == NULL};
     if (status == WEIR_OK) {
-        status = deadlines_create((double)settings->timeout, &http->deadlines, error);
+        status = deadlines_create((double)settings->timeout, settings->connections,
+                                  &http->deadlines, error);
     }
     if (status == WEIR_OK && settings->tls_certificate != NULL) {
         status = read_pem(settings->tls_certificate, &certificate, error);

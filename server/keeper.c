@@ -100,12 +100,12 @@ static bool read_sampling(json_t *list, weir_sampling *out) {
 static char *note_of(const server_session *session) {
     const weir_stream_options *o = &session->options;
     json_t *note = json_pack(
-        "{s:i,s:I,s:I,s:I,s:I,s:b,s:i,s:i,s:I,s:I,s:I,s:o,s:s*}", "policy", (int)o->policy, "sinks",
-        (json_int_t)session->plan.sinks, "window", (json_int_t)o->window, "cache",
+        "{s:i,s:I,s:I,s:I,s:I,s:b,s:i,s:i,s:I,s:I,s:I,s:o,s:b,s:s*}", "policy", (int)o->policy,
+        "sinks", (json_int_t)session->plan.sinks, "window", (json_int_t)o->window, "cache",
         (json_int_t)o->cache, "context", (json_int_t)o->context, "beyond", o->beyond, "cache_type",
         (int)o->cache_type, "eviction", (int)o->eviction, "chunk", (json_int_t)o->chunk, "created",
         (json_int_t)session->created, "made", (json_int_t)session->made, "sampling",
-        sampling_note(&session->sampling), "system", session->system);
+        sampling_note(&session->sampling), "seeded", session->seeded, "system", session->system);
     char *text = note != NULL ? json_dumps(note, JSON_COMPACT) : NULL;
     json_decref(note);
     return text;
@@ -117,18 +117,19 @@ static weir_status read_note(const char *id, const char *text, keeper_record *ou
     json_t *note = json_loads(text, JSON_REJECT_DUPLICATES, &where);
     json_t *sampling = NULL;
     json_int_t sinks, window, cache, context, chunk, created, made;
-    int policy, cache_type, eviction, beyond;
+    int policy, cache_type, eviction, beyond, seeded = 0;
     const char *system = NULL;
     *out = (keeper_record){.options = weir_stream_options_default()};
-    bool good = note != NULL &&
-                json_unpack(note, "{s:i,s:I,s:I,s:I,s:I,s:b,s:i,s:i,s:I,s:I,s:I,s:o,s?s}", "policy",
-                            &policy, "sinks", &sinks, "window", &window, "cache", &cache, "context",
-                            &context, "beyond", &beyond, "cache_type", &cache_type, "eviction",
-                            &eviction, "chunk", &chunk, "created", &created, "made", &made,
-                            "sampling", &sampling, "system", &system) == 0 &&
-                policy >= WEIR_SINK && policy < WEIR_RECOMPUTE && cache_type >= 0 &&
-                cache_type <= WEIR_CACHE_Q8_0 && eviction >= 0 && eviction <= WEIR_EVICT_MESSAGE &&
-                read_sampling(sampling, &out->sampling);
+    bool good =
+        note != NULL &&
+        json_unpack(note, "{s:i,s:I,s:I,s:I,s:I,s:b,s:i,s:i,s:I,s:I,s:I,s:o,s?b,s?s}", "policy",
+                    &policy, "sinks", &sinks, "window", &window, "cache", &cache, "context",
+                    &context, "beyond", &beyond, "cache_type", &cache_type, "eviction", &eviction,
+                    "chunk", &chunk, "created", &created, "made", &made, "sampling", &sampling,
+                    "seeded", &seeded, "system", &system) == 0 &&
+        policy >= WEIR_SINK && policy < WEIR_RECOMPUTE && cache_type >= 0 &&
+        cache_type <= WEIR_CACHE_Q8_0 && eviction >= 0 && eviction <= WEIR_EVICT_MESSAGE &&
+        read_sampling(sampling, &out->sampling);
     if (good) {
         weir_stream_options *o = &out->options;
         o->policy = (weir_policy)policy;
@@ -142,6 +143,7 @@ static weir_status read_note(const char *id, const char *text, keeper_record *ou
         o->chunk = chunk;
         out->created = created;
         out->made = made;
+        out->seeded = seeded != 0;
         out->system = system != NULL ? strdup(system) : NULL;
     }
     json_decref(note);
@@ -388,6 +390,7 @@ weir_status keeper_restore(server_keeper *keeper, const char *id, const keeper_r
     (*out)->keeper = keeper;
     (*out)->kept_index = restored.snapshot_index;
     (*out)->sampling = record->sampling;
+    (*out)->seeded = record->seeded;
     (*out)->created = record->created;
     (*out)->made = record->made;
     (*out)->system = record->system != NULL ? strdup(record->system) : NULL;

@@ -53,6 +53,7 @@ void keeper_tend(server_keeper *keeper, server_session *sessions, double now);
 typedef struct keeper_record {
     weir_stream_options options;
     weir_sampling sampling;
+    bool seeded;
     int64_t created, made;
     char *system; /* free() it; NULL: none */
 } keeper_record;

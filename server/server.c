@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 
 #include "address.h"
@@ -87,6 +88,29 @@ static weir_status check_address(const server_settings *settings, weir_error *er
     return status;
 }
 
+#define OWN_FILES                                                                                  \
+    64 /* besides connections: the store, what is being read, the listening socket                 \
+        */
+
+/* As many open files as connections need, if the system lets us. */
+static weir_status allow_files(const server_settings *settings, weir_error *error) {
+    struct rlimit files;
+    const rlim_t wanted = (rlim_t)settings->connections + OWN_FILES;
+    if (getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur >= wanted) {
+        return WEIR_OK;
+    }
+    if (files.rlim_max < wanted) {
+        return weir_error_set(error, WEIR_USAGE,
+                              "--connections %lld needs %lld open files, and this process may have "
+                              "%lld (ulimit -Hn; LimitNOFILE= of a service)",
+                              (long long)settings->connections, (long long)wanted,
+                              (long long)files.rlim_max);
+    }
+    files.rlim_cur = wanted;
+    setrlimit(RLIMIT_NOFILE, &files);
+    return WEIR_OK;
+}
+
 /* Those who compute, then those who ask them to. */
 static weir_status open_threads(struct server_state *server, weir_error *error) {
     const server_settings *settings = &server->settings;
@@ -107,6 +131,9 @@ weir_status server_open(const weir_model *model, const server_settings *settings
                         server_state **out, weir_error *error) {
     *out = NULL;
     weir_status status = check_address(settings, error);
+    if (status == WEIR_OK) {
+        status = allow_files(settings, error);
+    }
     if (status != WEIR_OK) {
         return status;
     }

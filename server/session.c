@@ -118,6 +118,7 @@ weir_status session_fork(server_session *parent, const char *id, server_session 
     made->plan = parent->plan;
     made->metrics = parent->metrics;
     made->sampling = parent->sampling;
+    made->seeded = parent->seeded;
     made->index = parent->index;
     made->made = parent->made;
     made->oldest = parent->oldest;

@@ -50,6 +50,7 @@ typedef struct server_session {
     weir_stream_options options;
     weir_plan plan;
     weir_sampling sampling; /* of requests that say nothing about it; no bias */
+    bool seeded;            /* and its seed was given, not drawn */
     int64_t created;        /* seconds since 1970 */
     int64_t index;          /* tokens fed and drawn */
     int64_t made;           /* of them, drawn */

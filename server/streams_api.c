@@ -18,6 +18,7 @@ struct stream_job {
     int64_t index;
     weir_stream_options options; /* of a new stream */
     weir_sampling sampling;
+    bool seeded;
     char *system, *chat_system;
     bool waits; /* until no request is under way on the stream */
     weir_status (*act)(server_worker *worker, server_session *session, stream_job *job,
@@ -129,6 +130,7 @@ static job_end run_create(server_worker *worker, server_job *base, weir_error *e
         registry_open(worker_registry(worker), &job->options, true, &session, error);
     if (status == WEIR_OK) {
         session->sampling = job->sampling;
+        session->seeded = job->seeded;
         session->system = job->chat_system;
         job->chat_system = NULL;
         status = weir_stream_set_sampling(session->stream, &job->sampling, error);
@@ -206,6 +208,7 @@ void handle_create_stream(http_request *request) {
     stream_job *job = status == WEIR_OK ? make_job(request, run_create) : NULL;
     if (job != NULL) {
         job->options = worker_stream_options(server->worker);
+        job->seeded = json_is_integer(json_object_get(object, "seed"));
         status = fill_create(server, &asked, job, &error);
     }
     if (status != WEIR_OK) {

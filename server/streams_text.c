@@ -149,13 +149,21 @@ static void free_ask(server_job *base) {
     generate_job_free(base);
 }
 
-static weir_status fill_ask(ask_job *job, const weir_sampling *sampling, weir_error *error) {
+/* The seed that the stream was created with holds for its requests, as its other rules do. */
+static void take_seed(json_t *object, const server_session *session, generate_request *to) {
+    if (session->seeded && !json_is_integer(json_object_get(object, "seed"))) {
+        to->seed = to->sampling.seed = session->sampling.seed;
+    }
+}
+
+static weir_status fill_ask(ask_job *job, const server_session *session, weir_error *error) {
     struct server_state *server = job->server;
     generate_job *to = &job->generate;
     text_request asked;
     int32_t vocabulary = (int32_t)weir_model_get_info(server->model)->vocabulary;
-    weir_status status = text_request_read(job->object, true, sampling, vocabulary,
+    weir_status status = text_request_read(job->object, true, &session->sampling, vocabulary,
                                            server->settings.most_tokens, &asked, error);
+    take_seed(job->object, session, &asked.generate);
     const char *stop = asked.conversation.count > 0 ? weir_chat_stop(server->model) : NULL;
     if (status == WEIR_OK && stop != NULL) {
         status = generate_request_stop(&asked.generate, stop, strlen(stop), error);
@@ -188,7 +196,7 @@ static job_end run_ask(server_worker *worker, server_job *base, weir_error *erro
     if (session == NULL) {
         return JOB_DONE;
     }
-    if (job->generate.answer == NULL && fill_ask(job, &session->sampling, error) != WEIR_OK) {
+    if (job->generate.answer == NULL && fill_ask(job, session, error) != WEIR_OK) {
         refuse_error(base->reply, error);
         return JOB_DONE;
     }

@@ -9,7 +9,7 @@
 #include <strings.h>
 
 #include "base/file.h"
-#include "convert/hf_vocab.h"
+#include "convert/hf/hf_vocab.h"
 #include "convert/made_tensors.h"
 #include "tensor/kernels.h"
 

@@ -5,7 +5,7 @@
 #ifndef WR_MADE_TENSORS_H
 #define WR_MADE_TENSORS_H
 
-#include "convert/hf_keys.h"
+#include "convert/hf/hf_keys.h"
 #include "convert/weights.h"
 
 #define WR_MADE_NAME 96

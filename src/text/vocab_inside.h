@@ -8,7 +8,7 @@
 #ifndef WR_VOCAB_INSIDE_H
 #define WR_VOCAB_INSIDE_H
 
-#include "text/kind.h"
+#include "text/kinds/kind.h"
 
 /* A longer piece is never looked for in the raw text: what might be one has to be held back. */
 #define WR_LITERAL_BYTES 1024

@@ -59,16 +59,35 @@ make_model() {
   "$weir" make-random --out "$1" --vocabulary 512 --seed 3 --context 128 || fail "make-random"
 }
 
-# wait_for WHAT COMMAND...: until the command succeeds, a minute at most.
+# wait_for WHAT COMMAND...: until the command succeeds, for minutes: the machine may be slow, or pause.
 wait_for() {
   what=$1
   shift
-  tries=600
+  tries=2400
   until "$@"; do
     tries=$((tries - 1))
-    [ "$tries" -gt 0 ] || fail "waited a minute for $what"
+    [ "$tries" -gt 0 ] || fail "waited in vain for $what"
     sleep 0.1
   done
 }
+
+# cut_short BEGUN ARGUMENT...: weir with Ctrl-C in the middle: later and later, until the command BEGUN finds a
+# beginning in $dir/cut and $dir/err, what it said. $got is its exit status.
+cut_short() {
+  begun=$1
+  shift
+  for pause in 0.5 2 8 32 128; do
+    "$weir" "$@" >"$dir/cut" 2>"$dir/err" &
+    pid=$!
+    wait_for 'it to listen to Ctrl-C' catches_interrupts "$pid"
+    sleep "$pause"
+    kill -INT "$pid"
+    got=0
+    wait "$pid" || got=$?
+    if "$begun"; then return; fi
+  done
+}
+# The second bit of the signals that a process handles; before, a Ctrl-C would be lost or end it.
+catches_interrupts() { grep -q '^SigCgt:.*[2367abef]$' "/proc/$1/status"; }
 
 done_with() { echo "$checks checks passed"; }

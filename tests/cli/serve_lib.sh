@@ -55,7 +55,7 @@ murder() {
 
 # $trust: the certificate of a server that speaks TLS.
 trust=
-client() { curl -s -m 60 ${trust:+--cacert "$trust"} "$@"; }
+client() { curl -s -m 300 ${trust:+--cacert "$trust"} "$@"; }
 
 # look PATH [CURL OPTION...]: the body goes to $dir/out, the status to $status, the headers to $dir/head.
 look() {

@@ -104,8 +104,8 @@ stop
 
 start --store "$dir/store" --idle 1
 stream=$fork
-request 0
-equal 'in memory' "$(metric streams)" 1
+in_memory() { request 0 && metric_is streams 1; }
+wait_for 'the stream in memory' in_memory
 left() { [ "$(metric streams)" = 0 ]; }
 wait_for 'the idle stream to leave memory' left
 look "/v1/streams/$stream"

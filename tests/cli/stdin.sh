@@ -33,9 +33,9 @@ mkfifo "$dir/pipe"
   --answer 5 <"$dir/pipe" >"$dir/out" 2>"$dir/err" &
 pid=$!
 exec 3>"$dir/pipe"
-head -n 25 "$dir/text" >&3
-answered() { [ "$(grep -c '^--- after .*: what now' "$dir/out")" -eq 2 ]; }
-wait_for 'two answers' answered
+cat "$dir/text" >&3
+answered() { [ "$(grep -c '^--- after .*: what now' "$dir/out")" -eq 3 ]; }
+wait_for 'three answers, the last after all of it' answered
 kill -INT $pid
 got=0
 wait $pid || got=$?
@@ -44,8 +44,7 @@ equal 'interrupted' "$got" 130
 ok 'saved' test -s "$dir/saved"
 
 # The questions leave the stream undisturbed.
-head -n 25 "$dir/text" >"$dir/head"
-"$weir" run "$model" --file "$dir/head" -n 0 --cache 64 --save "$dir/unasked" 2>/dev/null
+"$weir" run "$model" --file "$dir/text" -n 0 --cache 64 --save "$dir/unasked" 2>/dev/null
 "$weir" run "$model" --load "$dir/saved" -n 20 >"$dir/a"
 "$weir" run "$model" --load "$dir/unasked" -n 20 >"$dir/b"
 ok 'asked or not' cmp "$dir/a" "$dir/b"
@@ -61,11 +60,16 @@ json "$dir/first" answer >/dev/null
 equal 'the end' "$(json "$dir/last" tokens.#)" 3
 
 # By time.
-{
-  head -n 3 "$dir/text"
-  sleep 2.5
-} | "$weir" run "$model" --file - --ask why --every 1s --answer 4 -n 0 >"$dir/out" 2>/dev/null
-equal 'asked once: there was nothing new to ask about' "$(grep -c '^--- after' "$dir/out")" 1
+mkfifo "$dir/silent"
+"$weir" run "$model" --file - --ask why --every 1s --answer 4 -n 0 <"$dir/silent" >"$dir/asked" 2>/dev/null &
+pid=$!
+exec 3>"$dir/silent"
+head -n 3 "$dir/text" >&3
+wait_for 'the answer' grep -qs '^--- after' "$dir/asked"
+sleep 1.5 # the next second
+exec 3>&-
+wait $pid
+equal 'asked once: there was nothing new to ask about' "$(grep -c '^--- after' "$dir/asked")" 1
 
 # By message: whole lines leave.
 "$weir" run "$model" --file "$dir/text" --evict message --cache 64 -n 5 --json >"$dir/out" 2>/dev/null

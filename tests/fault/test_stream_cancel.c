@@ -23,20 +23,23 @@ enum { LONG = 400000 };
 
 typedef struct canceller {
     weir_stream *stream;
-    atomic_bool go;
+    atomic_bool go, done;
 } canceller;
 
 static void *cancel_when_told(void *context) {
     canceller *c = context;
     while (!atomic_load(&c->go)) usleep(100);
     weir_stream_cancel(c->stream);
+    atomic_store(&c->done, true);
     return NULL;
 }
 
+/* However long the other thread sleeps, the text does not end before it has been cancelled. */
 static void tell_canceller(void *context, int64_t first, int64_t end) {
     canceller *c = context;
     (void)first;
     if (end >= 1000) atomic_store(&c->go, true);
+    while (end >= LONG / 2 && !atomic_load(&c->done)) usleep(100);
 }
 
 static void check_cancelled_feed(weir_stream_options options) {

@@ -6,7 +6,8 @@
  *   trickle    headers that come a byte at a time, for ever: until the server cuts it off
  *   garbage    bytes that are no HTTP, headers too long, lengths that are no numbers
  *   pipeline   three requests in one write: three answers in their order
- *   many       more connections than the server takes
+ *   flood      ten thousand connections that ask for nothing yet, or half of something, until
+ *              standard input ends; says when all were tried, and how many were made
  *   deaf       asks for endless text and never reads it, until standard input ends
  */
 #include <arpa/inet.h>
@@ -15,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <unistd.h>
@@ -173,15 +175,43 @@ static void send_pipeline(void) {
     }
 }
 
-static void open_many(void) {
-    int fds[1000], opened = 0;
-    for (int i = 0; i < 1000; i++) {
-        fds[i] = dial();
-        opened += fds[i] >= 0;
+/* From several addresses, as one has not ports enough; -1: it cannot be. The connection is made
+ * later. */
+static int begin_dial(int i) {
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+    struct sockaddr_in from = {.sin_family = AF_INET}, to = {.sin_family = AF_INET};
+    from.sin_addr.s_addr = htonl(INADDR_LOOPBACK + 1 + (unsigned)i / 2000);
+    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    to.sin_port = htons((uint16_t)port);
+    if (fd >= 0 && bind(fd, (struct sockaddr *)&from, sizeof from) == 0 &&
+        (connect(fd, (struct sockaddr *)&to, sizeof to) == 0 || errno == EINPROGRESS))
+        return fd;
+    if (fd >= 0) close(fd);
+    return -1;
+}
+
+static void flood(void) {
+    static const char *const beginnings[] = {"", "GET /hea",
+                                             "GET /health HTTP/1.1\r\nHost: localhost\r\nX: ",
+                                             POST("/v1/completions", "100") "{\"prompt\":"};
+    enum { MANY = 10000 };
+    static int fds[MANY];
+    struct rlimit files;
+    char byte;
+    int opened = 0;
+    getrlimit(RLIMIT_NOFILE, &files);
+    files.rlim_cur = files.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &files);
+    for (int i = 0; i < MANY; i++) fds[i] = begin_dial(i);
+    sleep(1);
+    for (int i = 0; i < MANY; i++) {
+        const char *text = beginnings[i % 4];
+        opened += fds[i] >= 0 && send(fds[i], text, strlen(text), MSG_NOSIGNAL) >= 0;
     }
-    printf("%d opened\n", opened);
-    for (int i = 0; i < 1000; i++)
-        if (fds[i] >= 0) close(fds[i]);
+    printf("%d\n", opened);
+    fflush(stdout);
+    while (read(STDIN_FILENO, &byte, 1) > 0) {
+    }
 }
 
 static void be_deaf(void) {
@@ -205,7 +235,7 @@ int main(int argc, char **argv) {
         const char *name;
         void (*act)(void);
     } acts[] = {{"half", send_halves},     {"slow", send_slowly},       {"trickle", send_trickle},
-                {"garbage", send_garbage}, {"pipeline", send_pipeline}, {"many", open_many},
+                {"garbage", send_garbage}, {"pipeline", send_pipeline}, {"flood", flood},
                 {"deaf", be_deaf}};
     port = argc == 3 ? atoi(argv[1]) : 0;
     for (size_t i = 0; i < sizeof acts / sizeof acts[0] && argc == 3; i++) {
@@ -214,6 +244,6 @@ int main(int argc, char **argv) {
             return 0;
         }
     }
-    fprintf(stderr, "usage: hostile_client PORT half|slow|trickle|garbage|pipeline|many|deaf\n");
+    fprintf(stderr, "usage: hostile_client PORT half|slow|trickle|garbage|pipeline|flood|deaf\n");
     return 2;
 }

@@ -15,7 +15,7 @@
 #include "tensor/kernels.h"
 #include "train/export.h"
 
-static const char out_path[] = "/tmp/weir-export-test.gguf";
+static char out_path[64];
 
 /* The parameters of a shape: the same numbers whatever it is. */
 typedef struct made {
@@ -314,6 +314,7 @@ static void no_memory_leaves_nothing(void **state) {
 }
 
 int main(void) {
+    snprintf(out_path, sizeof out_path, "/tmp/weir-export-%d.gguf", (int)getpid());
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_tensor_comes_back),
         cmocka_unit_test(keys_say_which_variant),

@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "base/random.h"
-#include "text/splitter.h"
+#include "text/kinds/splitter.h"
 #include "text/utf8.h"
 
 typedef struct bench {

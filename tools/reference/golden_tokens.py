@@ -1,6 +1,7 @@
-"""Golden tokens of the shipped model's vocabulary, by SentencePiece itself.
+"""Golden tokens of the shipped model's vocabulary, by SentencePiece itself: it is given the pieces, scores
+and kinds that stand in the GGUF file.
 
-    golden_tokens.py VOCABULARY.model TEXT TOKENS.json TOKENIZE.json
+    golden_tokens.py MODEL.gguf TEXT TOKENS.json TOKENIZE.json
 
 TOKENS.json gets BOS and the first tokens of TEXT, 700 in all; TOKENIZE.json a list of
 {"text": ..., "tokens": [...]} without BOS, for strings that are easy to get wrong.
@@ -10,7 +11,9 @@ import json
 import sys
 from pathlib import Path
 
+import gguf
 import sentencepiece as spm
+from sentencepiece import sentencepiece_model_pb2 as proto
 
 COUNT = 700
 STRINGS = [
@@ -34,9 +37,25 @@ STRINGS = [
 ]
 
 
+def load_vocabulary(path):
+    """GGUF's kinds of tokens are SentencePiece's, number for number."""
+    reader = gguf.GGUFReader(path)
+    pieces, scores, kinds = (reader.get_field(f"tokenizer.ggml.{name}").contents()
+                             for name in ("tokens", "scores", "token_type"))
+    model = proto.ModelProto()
+    for piece, score, kind in zip(pieces, scores, kinds):
+        model.pieces.add(piece=piece, score=score, type=kind)
+    model.trainer_spec.model_type = proto.TrainerSpec.BPE
+    model.trainer_spec.byte_fallback = True
+    model.normalizer_spec.name = "identity"
+    model.normalizer_spec.add_dummy_prefix = True
+    model.normalizer_spec.remove_extra_whitespaces = False
+    return spm.SentencePieceProcessor(model_proto=model.SerializeToString())
+
+
 def main():
     model, text, tokens_path, tokenize_path = map(Path, sys.argv[1:])
-    vocabulary = spm.SentencePieceProcessor(model_file=str(model))
+    vocabulary = load_vocabulary(model)
     tokens = [vocabulary.bos_id()] + vocabulary.encode(text.read_bytes().decode("utf-8"))
     tokens_path.write_text(json.dumps(tokens[:COUNT]) + "\n")
     rows = [json.dumps({"text": s, "tokens": vocabulary.encode(s)}) for s in STRINGS]

@@ -8,7 +8,7 @@ The text is that of include/weir/streameval.h, which is where the format is defi
 A question is the beginning of a line whose key has occurred before; the answer is its number. Here
 questions stand in the text, many to a sample and at every distance; the evaluation asks them on
 forks of a stream that contains none. Every sample is BOS followed by text that begins anywhere, so
-the model learns to rest its unused attention on BOS: a sink. Model and export are train_model.py's.
+the model learns to rest its unused attention on BOS: a sink. Model and export are small_llama.py's.
 
     train_streameval.py train  --out DIR
     train_streameval.py check  --out DIR
@@ -25,7 +25,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from train_model import BOS, UNK, Config, Model, load, optimiser, save, write_gguf
+from small_llama import BOS, UNK, Config, Model, load, optimiser, save, write_gguf
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 SPACE = "\u2581"  # as SentencePiece writes it

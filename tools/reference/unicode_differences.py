@@ -1,5 +1,5 @@
 """Where the `tokenizers` package's BERT classes characters otherwise than utf8proc: the table in
-src/text/unicode.c.
+src/text/kinds/unicode.c.
 
     unicode_differences.py CATEGORIES
 

@@ -5,6 +5,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/largest.h"
+
 /* Below this many multiplications, or what takes as long, a step is done by the calling thread:
  * company costs more. */
 #define ALONE 100000
@@ -223,8 +225,4 @@ void wr_forward_logits(wr_forward *f, const wr_logit_row *rows, int64_t count, f
     }
 }
 
-bool wr_logits_finite(const float *logits, int64_t count) {
-    for (int64_t i = 0; i < count; i++)
-        if (!isfinite(logits[i])) return false;
-    return true;
-}
+bool wr_logits_finite(const float *logits, int64_t count) { return wr_all_finite(logits, count); }

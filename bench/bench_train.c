@@ -15,7 +15,7 @@
 #include <time.h>
 
 #include "base/clock.h"
-#include "train/core.h"
+#include "train/core/core.h"
 #include "weir/machine.h"
 
 typedef struct size {

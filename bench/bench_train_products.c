@@ -15,8 +15,8 @@
 #include "base/allocate.h"
 #include "base/clock.h"
 #include "base/random.h"
-#include "train/products.h"
-#include "train/products_inside.h"
+#include "train/kernels/products.h"
+#include "train/kernels/products_inside.h"
 
 typedef struct operands {
     int64_t n, rows, columns;

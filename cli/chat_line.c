@@ -109,8 +109,6 @@ chat_lines *chat_lines_open(void) {
     return lines;
 }
 
-bool chat_lines_edited(const chat_lines *lines) { return lines->edit != NULL; }
-
 static line_kind read_typed(chat_lines *lines, const char **out) {
     int size = 0;
     HistEvent event;

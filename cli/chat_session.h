@@ -63,7 +63,6 @@ typedef enum line_kind { LINE_TEXT, LINE_DROPPED, LINE_END } line_kind;
 chat_lines *chat_lines_open(void); /* NULL: no memory */
 /* A line without its end, borrowed until the next call; LINE_DROPPED after Ctrl-C. */
 line_kind chat_lines_read(chat_lines *lines, const char **line);
-bool chat_lines_edited(const chat_lines *lines); /* typed at a terminal */
-void chat_lines_close(chat_lines *lines);        /* keeps the history; NULL is allowed */
+void chat_lines_close(chat_lines *lines); /* keeps the history; NULL is allowed */
 
 #endif

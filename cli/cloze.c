@@ -33,11 +33,7 @@ static const cli_option options[] = {
     {"--json", OPTION_FLAG, NULL, .at = AT(json), .help = "print one JSON object"},
     {0},
 };
-static const cli_group groups[] = {{"Options", options, 0},
-                                   {"Rotary positions", rope_options, AT(engine)},
-                                   {"The engine", engine_options, AT(engine)},
-                                   {"Loading", loading_options, AT(engine)},
-                                   {0}};
+static const cli_group groups[] = {{"Options", options, 0}, LOADED_ENGINE_GROUPS(AT(engine)), {0}};
 #undef AT
 
 typedef struct cloze_session {
@@ -48,11 +44,6 @@ typedef struct cloze_session {
     cli_progress progress;
 } cloze_session;
 
-static bool show_progress(void *context, int64_t asked, int64_t total) {
-    progress_show(context, asked, total, "questions");
-    return !interrupted();
-}
-
 static weir_status prepare(const cli_call *call, const cloze_arguments *arguments,
                            cloze_session *session, weir_error *error) {
     weir_cloze_options *out = &session->options;
@@ -62,7 +53,7 @@ static weir_status prepare(const cli_call *call, const cloze_arguments *argument
     out->context = arguments->context.count;
     out->seed = (uint64_t)arguments->seed.count;
     out->without_bos = arguments->no_bos.given > 0;
-    out->progress = show_progress;
+    out->progress = progress_questions;
     out->progress_context = &session->progress;
     if (!arguments->text.given) {
         return weir_error_set(error, WEIR_USAGE, "--text FILE is missing: sentences to ask about");

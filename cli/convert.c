@@ -30,11 +30,6 @@ static const cli_option options[] = {
 #undef AT
 static const cli_group groups[] = {{"Options", options, 0}, {0}};
 
-static bool show_progress(void *context, int64_t done, int64_t total) {
-    progress_show(context, done, total, "bytes");
-    return !interrupted();
-}
-
 static weir_status show(const cli_call *call, const convert_arguments *arguments,
                         const weir_convert_result *result, weir_error *error) {
     char parameters[WORD_MAX], bytes[WORD_MAX];
@@ -69,7 +64,7 @@ static int run(cli_call *call, void *given) {
     chosen.name = arguments->name.text;
     chosen.pre = arguments->pre.text;
     chosen.no_vocab = arguments->no_vocab.given > 0;
-    chosen.progress = show_progress;
+    chosen.progress = progress_bytes;
     chosen.progress_context = &progress;
     interrupt_catch(false);
     call->working = true;

@@ -29,9 +29,7 @@ static const cli_option options[] = {
 
 static const cli_group groups[] = {{"Options", options, 0},
                                    {"The runs, every combination in turn", grid_options, AT(grid)},
-                                   {"Rotary positions", rope_options, AT(engine)},
-                                   {"The engine", engine_options, AT(engine)},
-                                   {"Loading", loading_options, AT(engine)},
+                                   LOADED_ENGINE_GROUPS(AT(engine)),
                                    {0}};
 #undef AT
 

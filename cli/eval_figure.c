@@ -29,8 +29,6 @@ static bool differ(const eval_session *session, bool sinks) {
     return false;
 }
 
-bool figure_sinks_differ(const eval_session *session) { return differ(session, true); }
-
 bool figure_caches_differ(const eval_session *session) { return differ(session, false); }
 
 static eval_figure choose(const eval_arguments *arguments, const eval_session *session) {

@@ -20,8 +20,7 @@ void figure_name_run(const weir_plan *plan, char out[FIGURE_LABEL]);
 /* "weir small, novels.txt: perplexity by number of sinks" */
 void figure_title(const eval_arguments *arguments, const eval_session *session, const char *what,
                   char out[FIGURE_TITLE]);
-/* Do the sink runs differ in S, or the ones that forget in S + W? */
-bool figure_sinks_differ(const eval_session *session);
+/* Do the runs that forget differ in S + W? */
 bool figure_caches_differ(const eval_session *session);
 
 /* Perplexity and half its error bar: beyond the window where every run has that, so that what all

@@ -32,8 +32,7 @@ static const cli_option options[] = {
 
 static const cli_group groups[] = {{"Options", options, 0},
                                    {"The stream", retention_options, AT(retention)},
-                                   {"Rotary positions", rope_options, AT(engine)},
-                                   {"The engine", engine_options, AT(engine)},
+                                   ENGINE_GROUPS(AT(engine)),
                                    {0}};
 #undef AT
 

@@ -47,15 +47,11 @@ static const cli_option map_options[] = {
 static const cli_group groups[] = {{"Options", options, 0},
                                    {"Maps", map_options, 0},
                                    {"The stream", retention_options, AT(retention)},
-                                   {"Rotary positions", rope_options, AT(engine)},
-                                   {"The engine", engine_options, AT(engine)},
-                                   {"Loading", loading_options, AT(engine)},
+                                   LOADED_ENGINE_GROUPS(AT(engine)),
                                    {0}};
 /* What there is only of a stream. */
-static const cli_group stream_groups[] = {{"The stream", retention_options, AT(retention)},
-                                          {"Rotary positions", rope_options, AT(engine)},
-                                          {"The engine", engine_options, AT(engine)},
-                                          {0}};
+static const cli_group stream_groups[] = {
+    {"The stream", retention_options, AT(retention)}, ENGINE_GROUPS(AT(engine)), {0}};
 #undef AT
 
 /* ---- checked before any work ----------------------------------------------------------------- */

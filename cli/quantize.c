@@ -31,11 +31,6 @@ static const cli_option options[] = {
 #undef AT
 static const cli_group groups[] = {{"Options", options, 0}, {0}};
 
-static bool show_progress(void *context, int64_t done, int64_t total) {
-    progress_show(context, done, total, "bytes");
-    return !interrupted();
-}
-
 static weir_status show(const cli_call *call, const weir_quantize_options *chosen,
                         const weir_quantize_result *result, weir_error *error) {
     char before[WORD_MAX], after[WORD_MAX];
@@ -76,7 +71,7 @@ static int run(cli_call *call, void *given) {
     chosen.pure = arguments->pure.given > 0;
     chosen.requantize = arguments->requantize.given > 0;
     chosen.threads = (int)arguments->threads.count;
-    chosen.progress = show_progress;
+    chosen.progress = progress_bytes;
     chosen.progress_context = &progress;
     interrupt_catch(false);
     call->working = true;

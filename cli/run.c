@@ -54,9 +54,7 @@ static const cli_option memory_options[] = {
 static const cli_group groups[] = {{"Options", options, 0},
                                    {"What survives", memory_options, 0},
                                    {"The stream", retention_options, AT(retention)},
-                                   {"Rotary positions", rope_options, AT(engine)},
-                                   {"The engine", engine_options, AT(engine)},
-                                   {"Loading", loading_options, AT(engine)},
+                                   LOADED_ENGINE_GROUPS(AT(engine)),
                                    {"Sampling", sampling_options, AT(sampling)},
                                    {0}};
 #undef AT

@@ -11,7 +11,7 @@
 
 typedef struct serve_arguments {
     cli_value listen, origin, api_key_file, tls_certificate, tls_key;
-    cli_value streams, rows, memory, queue, connections, max_body, max_tokens, timeout, drain;
+    cli_value streams, rows, memory, kept, queue, connections, max_body, max_tokens, timeout, drain;
     cli_value store, power_safe, idle;
     cli_value evict, chat_template, quiet;
     retention_arguments retention;
@@ -40,6 +40,8 @@ static const cli_option limit_options[] = {
      .help = "tokens of a step (default 256)"},
     {"--memory", OPTION_BYTES, "BYTES", .at = AT(memory), .range = "[1,inf)",
      .help = "of all streams and the batch (default three quarters of what is free)"},
+    {"--kept", OPTION_COUNT, "N", .at = AT(kept), .range = "[0,4096]",
+     .help = "streams of ended requests, for others that begin alike (default 16); 0: no sharing"},
     {"--queue", OPTION_COUNT, "N", .at = AT(queue), .range = "[1,65536]",
      .help = "requests that may wait (default 64); more are refused with 429"},
     {"--connections", OPTION_COUNT, "N", .at = AT(connections), .range = "[1,65536]",
@@ -96,6 +98,7 @@ static weir_status read_settings(const serve_arguments *arguments, server_settin
     take_count(&streams, &arguments->streams);
     take_count(&settings->rows, &arguments->rows);
     take_count(&settings->memory, &arguments->memory);
+    take_count(&settings->kept, &arguments->kept);
     take_count(&settings->queue, &arguments->queue);
     take_count(&settings->connections, &arguments->connections);
     take_count(&settings->body, &arguments->max_body);

@@ -29,9 +29,7 @@ static const cli_option options[] = {
 
 static const cli_group groups[] = {{"Options", options, 0},
                                    {"The stream", retention_options, AT(retention)},
-                                   {"Rotary positions", rope_options, AT(engine)},
-                                   {"The engine", engine_options, AT(engine)},
-                                   {"Loading", loading_options, AT(engine)},
+                                   LOADED_ENGINE_GROUPS(AT(engine)),
                                    {0}};
 #undef AT
 
@@ -58,11 +56,6 @@ static weir_status check(const streameval_arguments *arguments, weir_error *erro
     return status;
 }
 
-static bool show_progress(void *context, int64_t asked, int64_t total) {
-    progress_show(context, asked, total, "questions");
-    return !interrupted();
-}
-
 static weir_status set_options(const streameval_arguments *arguments, streameval_session *session,
                                weir_error *error) {
     weir_streameval_options *out = &session->options;
@@ -71,7 +64,7 @@ static weir_status set_options(const streameval_arguments *arguments, streameval
     out->seed = (uint64_t)arguments->seed.count;
     out->lines = arguments->lines.count;
     out->questions = arguments->queries.given ? arguments->queries.count : out->questions;
-    out->progress = show_progress;
+    out->progress = progress_questions;
     out->progress_context = &session->progress;
     if (!arguments->distances.given) {
         return weir_streameval_spread(session->model, session->plan.window, out, error);

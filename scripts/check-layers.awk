@@ -12,6 +12,10 @@ BEGIN {
     for (i = 1; i <= lab; i++) layer[names[i]] = engine + 1
     train_uses["base"] = train_uses["tensor"] = train_uses["file"] = 1
     train_uses["text"] = train_uses["position"] = 1
+    # inside train: what these folders know beside themselves
+    train_inside["kernels"] = train_inside["data"] = "nothing"
+    train_inside["core"] = "kernels"
+    train_inside["vocabulary"] = "data"
     convert_uses["base"] = convert_uses["tensor"] = convert_uses["file"] = 1
     layer["server"] = engine + 2
     layer["cli"] = engine + 3
@@ -69,6 +73,9 @@ FNR == 1 {
         print where ", a folder that the layer order does not know"
     } else if (folder == "train" && step[1] in train_uses) {
         next
+    } else if (folder == "train" && step[1] == "train" && part[3] in train_inside &&
+               step[2] != part[3] && step[2] != train_inside[part[3]]) {
+        print where ", which " part[3] " does not know"
     } else if (folder == "convert" && step[1] in convert_uses) {
         next
     } else if (own == engine + 1 && step[1] != folder) {

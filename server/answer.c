@@ -69,8 +69,9 @@ int64_t answer_tokens(const server_answer *answer) {
 
 json_t *answer_usage(const server_answer *answer) {
     json_int_t prompt = answer->prompt_tokens, made = answer_tokens(answer);
-    return json_pack("{s:I,s:I,s:I}", "prompt_tokens", prompt, "completion_tokens", made,
-                     "total_tokens", prompt + made);
+    return json_pack("{s:I,s:I,s:I,s:{s:I}}", "prompt_tokens", prompt, "completion_tokens", made,
+                     "total_tokens", prompt + made, "prompt_tokens_details", "cached_tokens",
+                     (json_int_t)answer->cached_tokens);
 }
 
 /* ---- the prompt has been fed ----------------------------------------------------------------- */
@@ -147,6 +148,7 @@ static weir_status fed(struct server_worker *worker, server_task *task, weir_err
         return status;
     }
     answer->prompt_tokens = task->session->index - task->first_index;
+    answer->cached_tokens = task->first_index == 0 ? task->session->shared : 0;
     weir_stream_get_state(task->session->stream, &answer->state);
     for (int i = 1; i < answer->choices && status == WEIR_OK; i++) {
         status = add_choice(worker, task, i, error);

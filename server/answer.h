@@ -51,6 +51,7 @@ struct server_answer {
     int64_t created;
     char stream_id[SESSION_ID]; /* "" where the stream goes with the request */
     int64_t prompt_tokens;
+    int64_t cached_tokens;   /* of them, those that another stream had computed */
     weir_stream_state state; /* after the choice that ended last */
     int choices, open;
     answer_choice choice[REQUEST_CHOICES];

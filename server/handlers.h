@@ -59,6 +59,9 @@ void handle_unmark(http_request *request);
 void handle_rewind(http_request *request);
 void handle_events(http_request *request);
 
+/* streams_log.c */
+void handle_text(http_request *request);
+
 /* streams_text.c */
 void handle_append(http_request *request);
 void handle_generate(http_request *request);

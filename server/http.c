@@ -20,6 +20,7 @@
 
 #define HEADER_BYTES (32u << 10) /* of one connection: request line and headers */
 #define SEND_BYTES (16u << 10)
+#define SOCKET_BYTES (128 << 10) /* on their way to a client */
 
 struct server_http {
     struct MHD_Daemon *daemon;
@@ -221,6 +222,28 @@ static bool is_json(http_exchange *exchange) {
     return type != NULL && strncasecmp(type, REPLY_JSON, sizeof REPLY_JSON - 1) == 0;
 }
 
+static enum MHD_Result add_argument(void *context, enum MHD_ValueKind kind, const char *name,
+                                    const char *text) {
+    char *end = NULL;
+    (void)kind;
+    errno = 0;
+    long long number = text != NULL ? strtoll(text, &end, 10) : 0;
+    bool whole = text != NULL && *text != '\0' && *end == '\0' && errno == 0;
+    json_t *value = whole ? json_integer(number) : json_any_text(text, text ? strlen(text) : 0);
+    if (json_object_set_new(context, name, value) != 0) {
+        json_object_set_new(context, "?", json_null()); /* a name that is none, and is refused */
+    }
+    return MHD_YES;
+}
+
+json_t *http_arguments(const http_request *request) {
+    const http_exchange *exchange =
+        (const http_exchange *)((const char *)request - offsetof(http_exchange, request));
+    json_t *made = json_object();
+    MHD_get_connection_values(exchange->connection, MHD_GET_ARGUMENT_KIND, add_argument, made);
+    return made;
+}
+
 /* What can be said before the body; *refused: an answer is on its way. */
 static enum MHD_Result check_request(http_exchange *exchange, bool *refused) {
     const http_route *route = exchange->match.route;
@@ -320,16 +343,18 @@ static enum MHD_Result take_request(void *context, struct MHD_Connection *connec
 
 /* ---- life ------------------------------------------------------------------------------------ */
 
-static void keep_alive(int fd) {
-    int yes = 1;
+/* The system finds those that are dead, and holds little of what nobody reads. */
+static void prepare_socket(int fd) {
+    int yes = 1, most = SOCKET_BYTES;
     setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &yes, sizeof yes);
+    setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &most, sizeof most);
 }
 
 static void count_connection(void *context, struct MHD_Connection *connection, void **own,
                              enum MHD_ConnectionNotificationCode code) {
     server_http *http = context;
     if (code == MHD_CONNECTION_NOTIFY_STARTED) {
-        keep_alive(socket_of(connection));
+        prepare_socket(socket_of(connection));
         *own = deadline_begin(http->deadlines, socket_of(connection));
     } else {
         deadline_end(*own);
@@ -424,7 +449,7 @@ weir_status http_create(const server_settings *settings, const http_route *route
     pthread_mutex_init(&made->lock, NULL);
     weir_status status = listen_there(made, settings, error);
     if (status != WEIR_OK) {
-        http_destroy(made);
+        http_destroy(made, 0);
         return status;
     }
     *out = made;
@@ -459,13 +484,13 @@ static bool is_idle(server_http *http) {
     return idle;
 }
 
-void http_destroy(server_http *http) {
+void http_destroy(server_http *http, double seconds) {
     if (http == NULL) {
         return;
     }
     if (http->daemon != NULL) {
-        /* answers that are whole have a moment to be sent */
-        for (int i = 0; i < 20 && !is_idle(http); i++) {
+        /* answers that are whole have that long to be sent, and a moment in any case */
+        for (int i = 0; i < 20 * (seconds > 1 ? seconds : 1) && !is_idle(http); i++) {
             usleep(50000);
         }
         for (int i = 0; i < 100 && !is_idle(http); i++) {

@@ -10,6 +10,7 @@
 
 #include "auth.h"
 #include "inlet.h"
+#include "json.h"
 #include "metrics.h"
 #include "reply.h"
 #include "settings.h"
@@ -38,6 +39,10 @@ typedef struct http_route {
     void (*handle)(http_request *request);
 } http_route;
 
+/* What stands behind the path's question mark: strings, or whole numbers where they look like one.
+ * The caller gives it back with json_decref. */
+json_t *http_arguments(const http_request *request);
+
 typedef struct server_http server_http;
 
 /* `routes` ends with a zero method. Listening has begun when it returns. */
@@ -47,7 +52,8 @@ weir_status http_create(const server_settings *settings, const http_route *route
 int http_port(const server_http *http);
 /* No new connections; those that are there go on. */
 void http_quiesce(server_http *http);
-/* Everything is closed; whoever still waits is cut off. NULL is allowed. */
-void http_destroy(server_http *http);
+/* Everything is closed, once what is answered has been sent or `seconds` have passed; whoever still
+ * waits is cut off. NULL is allowed. */
+void http_destroy(server_http *http, double seconds);
 
 #endif

@@ -125,6 +125,43 @@ weir_status json_read_fields(json_t *object, const json_field *fields, void *tar
 
 /* ---- out ------------------------------------------------------------------------------------- */
 
+/* Bytes of the character that begins here; 0: none does. */
+static size_t character(const unsigned char *at, size_t left) {
+    size_t size = *at < 0x80 ? 1 : *at >= 0xf0 ? 4 : *at >= 0xe0 ? 3 : 2;
+    if (size == 1) {
+        return 1;
+    }
+    if (*at < 0xc2 || *at > 0xf4 || size > left) {
+        return 0;
+    }
+    for (size_t i = 1; i < size; i++) {
+        if ((at[i] & 0xc0) != 0x80) {
+            return 0;
+        }
+    }
+    bool wrong = (*at == 0xe0 && at[1] < 0xa0) || (*at == 0xed && at[1] >= 0xa0) ||
+                 (*at == 0xf0 && at[1] < 0x90) || (*at == 0xf4 && at[1] >= 0x90);
+    return wrong ? 0 : size;
+}
+
+json_t *json_any_text(const char *text, size_t size) {
+    json_t *string = json_stringn(size > 0 ? text : "", size);
+    char *mended = string == NULL ? malloc(3 * size + 1) : NULL;
+    size_t used = 0;
+    if (mended == NULL) {
+        return string;
+    }
+    for (size_t at = 0; at < size;) {
+        size_t whole = character((const unsigned char *)text + at, size - at);
+        memcpy(mended + used, whole > 0 ? text + at : "\xef\xbf\xbd", whole > 0 ? whole : 3);
+        used += whole > 0 ? whole : 3;
+        at += whole > 0 ? whole : 1;
+    }
+    string = json_stringn(mended, used);
+    free(mended);
+    return string;
+}
+
 json_t *json_finite(double x) { return isfinite(x) ? json_real(x) : json_null(); }
 
 char *json_body(json_t *value, size_t *size) {

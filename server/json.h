@@ -54,6 +54,10 @@ weir_status json_read_parts(json_t *object, const json_part *parts, int count, w
 weir_status json_read_fields(json_t *object, const json_field *fields, void *target,
                              weir_error *error);
 
+/* Bytes of any kind as a string: what is no UTF-8 becomes U+FFFD. `text` may be NULL when size is
+ * 0. */
+json_t *json_any_text(const char *text, size_t size);
+
 /* null when x is not finite */
 json_t *json_finite(double x);
 

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "keeper_note.h"
 #include "log.h"
 #include "weir/store.h"
 
@@ -50,6 +51,8 @@ void keeper_close(server_keeper *keeper) {
     }
 }
 
+weir_store *keeper_store(server_keeper *keeper) { return keeper->store; }
+
 /* The stream goes on in memory; whoever looks is told. The log hears of the first, and then seldom.
  */
 static void failed(server_keeper *keeper, const weir_error *error) {
@@ -57,99 +60,6 @@ static void failed(server_keeper *keeper, const weir_error *error) {
     if (atomic_fetch_add(&keeper->metrics->store_failures, 1) % 1000 == 0) {
         log_event("store", "%s", error->message);
     }
-}
-
-/* ---- notes: what a session is besides its stream --------------------------------------------- */
-
-#define SAMPLING_NUMBERS 10
-
-static json_t *sampling_note(const weir_sampling *s) {
-    return json_pack("[f,i,f,f,f,f,f,f,i,I]", (double)s->temperature, (int)s->top_k,
-                     (double)s->top_p, (double)s->min_p, (double)s->typical,
-                     (double)s->repetition_penalty, (double)s->presence_penalty,
-                     (double)s->frequency_penalty, (int)s->penalty_window, (json_int_t)s->seed);
-}
-
-static bool read_sampling(json_t *list, weir_sampling *out) {
-    double number[SAMPLING_NUMBERS];
-    if (!json_is_array(list) || json_array_size(list) != SAMPLING_NUMBERS) {
-        return false;
-    }
-    for (size_t i = 0; i < SAMPLING_NUMBERS; i++) {
-        json_t *value = json_array_get(list, i);
-        if (!json_is_number(value)) {
-            return false;
-        }
-        number[i] = json_number_value(value);
-    }
-    *out = weir_sampling_default();
-    out->temperature = (float)number[0];
-    out->top_k = (int32_t)number[1];
-    out->top_p = (float)number[2];
-    out->min_p = (float)number[3];
-    out->typical = (float)number[4];
-    out->repetition_penalty = (float)number[5];
-    out->presence_penalty = (float)number[6];
-    out->frequency_penalty = (float)number[7];
-    out->penalty_window = (int32_t)number[8];
-    out->seed = (uint64_t)json_integer_value(json_array_get(list, 9));
-    return true;
-}
-
-/* A new string, or NULL. */
-static char *note_of(const server_session *session) {
-    const weir_stream_options *o = &session->options;
-    json_t *note = json_pack(
-        "{s:i,s:I,s:I,s:I,s:I,s:b,s:i,s:i,s:I,s:I,s:I,s:o,s:b,s:s*}", "policy", (int)o->policy,
-        "sinks", (json_int_t)session->plan.sinks, "window", (json_int_t)o->window, "cache",
-        (json_int_t)o->cache, "context", (json_int_t)o->context, "beyond", o->beyond, "cache_type",
-        (int)o->cache_type, "eviction", (int)o->eviction, "chunk", (json_int_t)o->chunk, "created",
-        (json_int_t)session->created, "made", (json_int_t)session->made, "sampling",
-        sampling_note(&session->sampling), "seeded", session->seeded, "system", session->system);
-    char *text = note != NULL ? json_dumps(note, JSON_COMPACT) : NULL;
-    json_decref(note);
-    return text;
-}
-
-static weir_status read_note(const char *id, const char *text, keeper_record *out,
-                             weir_error *error) {
-    json_error_t where;
-    json_t *note = json_loads(text, JSON_REJECT_DUPLICATES, &where);
-    json_t *sampling = NULL;
-    json_int_t sinks, window, cache, context, chunk, created, made;
-    int policy, cache_type, eviction, beyond, seeded = 0;
-    const char *system = NULL;
-    *out = (keeper_record){.options = weir_stream_options_default()};
-    bool good =
-        note != NULL &&
-        json_unpack(note, "{s:i,s:I,s:I,s:I,s:I,s:b,s:i,s:i,s:I,s:I,s:I,s:o,s?b,s?s}", "policy",
-                    &policy, "sinks", &sinks, "window", &window, "cache", &cache, "context",
-                    &context, "beyond", &beyond, "cache_type", &cache_type, "eviction", &eviction,
-                    "chunk", &chunk, "created", &created, "made", &made, "sampling", &sampling,
-                    "seeded", &seeded, "system", &system) == 0 &&
-        policy >= WEIR_SINK && policy < WEIR_RECOMPUTE && cache_type >= 0 &&
-        cache_type <= WEIR_CACHE_Q8_0 && eviction >= 0 && eviction <= WEIR_EVICT_MESSAGE &&
-        read_sampling(sampling, &out->sampling);
-    if (good) {
-        weir_stream_options *o = &out->options;
-        o->policy = (weir_policy)policy;
-        o->sinks = policy == WEIR_SINK ? sinks : -1;
-        o->window = window;
-        o->cache = cache;
-        o->context = context;
-        o->beyond = beyond != 0;
-        o->cache_type = (weir_cache_type)cache_type;
-        o->eviction = (weir_eviction)eviction;
-        o->chunk = chunk;
-        out->created = created;
-        out->made = made;
-        out->seeded = seeded != 0;
-        out->system = system != NULL ? strdup(system) : NULL;
-    }
-    json_decref(note);
-    return good ? WEIR_OK
-                : weir_error_set(error, WEIR_DAMAGED,
-                                 "the store's note on the stream %s is damaged", id);
 }
 
 /* ---- what a session is given ----------------------------------------------------------------- */
@@ -161,7 +71,7 @@ void keeper_snapshot(server_session *session) {
         return;
     }
     session->drawn_count = 0; /* the stream has them */
-    char *note = note_of(session);
+    char *note = keeper_note(session);
     weir_status status =
         note != NULL ? WEIR_OK : weir_error_set(&error, WEIR_MEMORY, "no memory for a note");
     if (status == WEIR_OK && !weir_store_is_behind(keeper->store, session->id)) {
@@ -178,9 +88,14 @@ void keeper_snapshot(server_session *session) {
 }
 
 static void write_entry(server_session *session, weir_entry_kind kind, const void *data,
-                        size_t size) {
+                        size_t size, const char *label) {
     server_keeper *keeper = session->keeper;
-    const weir_entry entry = {.kind = kind, .data = data, .size = size, .index = session->index};
+    const weir_entry entry = {.kind = kind,
+                              .data = data,
+                              .size = size,
+                              .label = label,
+                              .index =
+                                  kind == WEIR_ENTRY_DRAWN ? session->drawn_index : session->index};
     weir_error error;
     if (weir_store_is_behind(keeper->store, session->id)) {
         return; /* a snapshot will catch up */
@@ -194,17 +109,22 @@ static void write_entry(server_session *session, weir_entry_kind kind, const voi
 static void write_drawn(server_session *session) {
     if (session->drawn_count > 0) {
         write_entry(session, WEIR_ENTRY_DRAWN, session->drawn,
-                    (size_t)session->drawn_count * sizeof session->drawn[0]);
+                    (size_t)session->drawn_count * sizeof session->drawn[0], NULL);
         session->drawn_count = 0;
+    }
+}
+
+static void write_labelled(server_session *session, weir_entry_kind kind, const void *data,
+                           size_t size, const char *label) {
+    if (session->keeper != NULL) {
+        write_drawn(session);
+        write_entry(session, kind, data, size, label);
     }
 }
 
 static void write_in_order(server_session *session, weir_entry_kind kind, const void *data,
                            size_t size) {
-    if (session->keeper != NULL) {
-        write_drawn(session);
-        write_entry(session, kind, data, size);
-    }
+    write_labelled(session, kind, data, size, NULL);
 }
 
 /* An empty text counts too: it begins a stream with BOS. */
@@ -223,18 +143,40 @@ void keeper_text(server_session *session, const char *text, size_t size, bool fl
 void keeper_flush(server_session *session) { write_in_order(session, WEIR_ENTRY_FLUSH, NULL, 0); }
 void keeper_border(server_session *session) { write_in_order(session, WEIR_ENTRY_BORDER, NULL, 0); }
 
-void keeper_tokens(server_session *session, const int32_t *tokens, int64_t count) {
+void keeper_tokens(server_session *session, const int32_t *tokens, int64_t count,
+                   const char *label) {
     const int64_t most = WEIR_STORE_ENTRY_MAX / (int64_t)sizeof *tokens;
     for (int64_t at = 0; at < count; at += most) {
         int64_t part = count - at < most ? count - at : most;
-        write_in_order(session, WEIR_ENTRY_TOKENS, tokens + at, (size_t)part * sizeof *tokens);
+        write_labelled(session, WEIR_ENTRY_TOKENS, tokens + at, (size_t)part * sizeof *tokens,
+                       label);
     }
+}
+
+void keeper_messages(server_session *session, const weir_message *messages, int64_t count) {
+    static const char *const roles[] = {[WEIR_ROLE_SYSTEM] = "system",
+                                        [WEIR_ROLE_USER] = "user",
+                                        [WEIR_ROLE_ASSISTANT] = "assistant"};
+    for (int64_t i = 0; i < count && session->keeper != NULL; i++) {
+        size_t size = messages[i].size, at = 0;
+        do {
+            size_t part = size - at < WEIR_STORE_ENTRY_MAX ? size - at : WEIR_STORE_ENTRY_MAX;
+            write_labelled(session, WEIR_ENTRY_NOTE, messages[i].text + at, part,
+                           roles[messages[i].role]);
+            at += part;
+        } while (at < size);
+    }
+}
+
+void keeper_moved(server_session *session, int64_t index) {
+    write_labelled(session, WEIR_ENTRY_NOTE, &index, sizeof index, KEEPER_MOVED);
 }
 
 void keeper_drew(server_session *session, int32_t token) {
     if (session->keeper == NULL) {
         return;
     }
+    session->drawn_index = session->drawn_count == 0 ? session->index : session->drawn_index;
     session->drawn[session->drawn_count++] = token;
     if (session->drawn_count == SESSION_DRAWN) {
         write_drawn(session);
@@ -248,6 +190,62 @@ void keeper_rewind(server_session *session, int64_t index) {
     }
 }
 
+/* ---- marks ----------------------------------------------------------------------------------- */
+
+bool keeper_mark(server_session *session, const char *name, weir_stream *stream) {
+    weir_error error;
+    if (session->keeper == NULL) {
+        return false;
+    }
+    if (weir_store_mark(session->keeper->store, session->id, name, stream, &error) == WEIR_OK) {
+        return true;
+    }
+    failed(session->keeper, &error);
+    return false;
+}
+
+weir_status keeper_unmark(server_session *session, const char *name, weir_error *error) {
+    return weir_store_unmark(session->keeper->store, session->id, name, error);
+}
+
+weir_status keeper_load_mark(server_session *session, const char *name, weir_stream **out,
+                             weir_error *error) {
+    weir_status status = weir_store_load_mark(session->keeper->store, session->id, name,
+                                              &session->options, out, error);
+    if (status == WEIR_OK) {
+        status = weir_stream_set_sampling(*out, &session->sampling, error);
+    }
+    if (status != WEIR_OK) {
+        weir_stream_destroy(*out);
+        *out = NULL;
+    }
+    return status;
+}
+
+static weir_status take_mark(void *context, const char *name, int64_t index) {
+    server_session *session = context;
+    for (int i = 0; i < SESSION_MARKS; i++) {
+        session_mark *mark = &session->marks[i];
+        if (mark->name[0] == '\0' && strlen(name) < sizeof mark->name) {
+            *mark = (session_mark){.index = index, .stored = true};
+            memcpy(mark->name, name, strlen(name));
+            return WEIR_OK;
+        }
+    }
+    return WEIR_OK; /* more than we ever made */
+}
+
+/* A mark that the disk had no room for: a fork goes there and is kept. */
+static bool mark_again(server_session *session, const session_mark *mark) {
+    weir_error error;
+    weir_stream *fork = NULL;
+    bool stored = weir_stream_fork(session->stream, &fork, &error) == WEIR_OK &&
+                  weir_stream_return(fork, mark->mark, &error) == WEIR_OK &&
+                  keeper_mark(session, mark->name, fork);
+    weir_stream_destroy(fork);
+    return stored;
+}
+
 /* ---- a session as a whole -------------------------------------------------------------------- */
 
 /* What waits to be fed: runs of tokens between borders. */
@@ -257,7 +255,7 @@ static void keep_pending(server_session *session) {
         while (end < session->pending_end && session->pending[end] >= 0) {
             end++;
         }
-        keeper_tokens(session, session->pending + at, end - at);
+        keeper_tokens(session, session->pending + at, end - at, NULL);
         if (end < session->pending_end) {
             keeper_border(session);
             end++;
@@ -270,7 +268,7 @@ void keeper_add(server_keeper *keeper, server_session *session) {
     if (keeper == NULL) {
         return;
     }
-    char *note = note_of(session);
+    char *note = keeper_note(session);
     weir_status status =
         note != NULL ? weir_store_add(keeper->store, session->id, note, session->stream, &error)
                      : weir_error_set(&error, WEIR_MEMORY, "no memory for a note");
@@ -325,6 +323,11 @@ static void tend_one(server_keeper *keeper, server_session *session) {
                (!keeper_has(session) || session->index - session->kept_index >= most)) {
         keeper_snapshot(session);
     }
+    for (int i = 0; i < SESSION_MARKS && keeper_has(session); i++) {
+        session_mark *mark = &session->marks[i];
+        mark->stored = mark->stored ||
+                       (mark->mark != NULL && session->users == 0 && mark_again(session, mark));
+    }
 }
 
 void keeper_tend(server_keeper *keeper, server_session *sessions, double now) {
@@ -357,7 +360,7 @@ typedef struct look {
 
 static weir_status look_at(void *context, const weir_store_stream *stream) {
     look *wanted = context;
-    return read_note(stream->name, stream->note, wanted->record, wanted->error);
+    return keeper_read_note(stream->name, stream->note, wanted->record, wanted->error);
 }
 
 weir_status keeper_look(server_keeper *keeper, const char *id, keeper_record *out,
@@ -388,13 +391,19 @@ weir_status keeper_restore(server_keeper *keeper, const char *id, const keeper_r
         return status;
     }
     (*out)->keeper = keeper;
+    (*out)->begun = true;
     (*out)->kept_index = restored.snapshot_index;
     (*out)->sampling = record->sampling;
     (*out)->seeded = record->seeded;
     (*out)->created = record->created;
     (*out)->made = record->made;
     (*out)->system = record->system != NULL ? strdup(record->system) : NULL;
-    return WEIR_OK;
+    status = weir_store_list_marks(keeper->store, id, take_mark, *out, error);
+    if (status != WEIR_OK) {
+        session_destroy(*out);
+        *out = NULL;
+    }
+    return status;
 }
 
 typedef struct listing {
@@ -405,11 +414,13 @@ typedef struct listing {
 
 static weir_status list_one(void *context, const weir_store_stream *stream) {
     listing *to = context;
+    const int64_t index =
+        stream->index > stream->snapshot_index ? stream->index : stream->snapshot_index;
     if (!to->skip(to->context, stream->name)) {
         json_array_append_new(to->list,
                               json_pack("{s:s,s:s,s:I,s:I,s:b,s:b}", "id", stream->name, "object",
                                         "stream", "created", (json_int_t)stream->made, "index",
-                                        (json_int_t)stream->index, "stored", 1, "loaded", 0));
+                                        (json_int_t)index, "stored", 1, "loaded", 0));
     }
     return WEIR_OK;
 }

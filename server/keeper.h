@@ -16,10 +16,14 @@
 
 typedef struct server_keeper server_keeper;
 
+#define KEEPER_CHAT "chat"   /* the label of tokens that messages were made of */
+#define KEEPER_MOVED "moved" /* of a note: where the stream is now, int64_t */
+
 /* `folder` NULL: *out is NULL, and nothing is kept. */
 weir_status keeper_open(const char *folder, bool power_safe, const weir_model *model,
                         server_metrics *metrics, server_keeper **out, weir_error *error);
 void keeper_close(server_keeper *keeper); /* NULL is allowed */
+struct weir_store *keeper_store(server_keeper *keeper);
 
 /* --- What a session is given --- */
 
@@ -27,10 +31,16 @@ void keeper_close(server_keeper *keeper); /* NULL is allowed */
 void keeper_add(server_keeper *keeper, server_session *session);
 void keeper_text(server_session *session, const char *text, size_t size, bool flush);
 void keeper_flush(server_session *session);
-void keeper_tokens(server_session *session, const int32_t *tokens, int64_t count);
+/* `label`: KEEPER_CHAT where they say what messages say; or NULL. */
+void keeper_tokens(server_session *session, const int32_t *tokens, int64_t count,
+                   const char *label);
+/* What was said, for whoever reads it; the tokens follow. */
+void keeper_messages(server_session *session, const weir_message *messages, int64_t count);
 void keeper_border(server_session *session);
 void keeper_drew(server_session *session, int32_t token);
 void keeper_rewind(server_session *session, int64_t index);
+/* The stream is elsewhere than the words above say: a snapshot follows. */
+void keeper_moved(server_session *session, int64_t index);
 /* What the words above cannot say: the stream as it is now. */
 void keeper_snapshot(server_session *session);
 /* It was deleted: the store forgets it. */
@@ -38,6 +48,15 @@ void keeper_remove(server_session *session);
 
 /* Whether all that the session was given is, or will be at the next commit, on disk. */
 bool keeper_has(const server_session *session);
+
+/* --- Marks --- */
+
+/* A mark of this name, which `stream` is at. False: it is not on disk. */
+bool keeper_mark(server_session *session, const char *name, weir_stream *stream);
+weir_status keeper_unmark(server_session *session, const char *name, weir_error *error);
+/* A stream of its own. */
+weir_status keeper_load_mark(server_session *session, const char *name, weir_stream **out,
+                             weir_error *error);
 
 /* --- The disk --- */
 

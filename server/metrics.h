@@ -14,6 +14,8 @@
     X(tokens_evicted, "Tokens that left a window.")                                                \
     X(steps, "Steps of the batch.")                                                                \
     X(turns, "Turns of streams in those steps.")                                                   \
+    X(openings_shared, "Streams that began as forks of another that begins alike.")                \
+    X(tokens_shared, "Tokens that so were not computed again.")                                    \
     X(forks, "Streams that were forked from another.")                                             \
     X(requests_2xx, "Requests answered with success.")                                             \
     X(requests_4xx, "Requests refused.")                                                           \
@@ -24,11 +26,13 @@
 /* measured as they are asked for */
 #define METRICS_GAUGES(X)                                                                          \
     X(streams, "Streams that are held, those of requests under way included.")                     \
+    X(streams_kept, "Streams whose requests have ended, kept for others that begin alike.")        \
     X(tasks, "Requests under way.")                                                                \
     X(queue, "Requests that wait for their turn.")                                                 \
     X(connections, "Connections.")                                                                 \
     X(streams_not_stored, "Streams that go on in memory alone, though there is a store.")          \
     X(memory_planned_bytes, "Bytes reserved for the batch and for streams.")                       \
+    X(memory_kept_bytes, "Of these, bytes of kept streams, which go when others are wanted.")      \
     X(memory_limit_bytes, "Bytes that may be.")                                                    \
     X(memory_resident_bytes, "Bytes of memory that the process itself holds.")
 

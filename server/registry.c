@@ -7,6 +7,7 @@
 
 #include "log.h"
 #include "refusal.h"
+#include "sharing.h"
 #include "task.h"
 
 static void make_id(char out[SESSION_ID]) {
@@ -21,9 +22,9 @@ static void make_id(char out[SESSION_ID]) {
 
 /* A session that the store has whole, and that nobody uses or listens to. */
 static bool can_leave(const server_session *session) {
-    bool marked = false;
+    bool marked = false; /* in memory alone */
     for (int i = 0; i < SESSION_MARKS; i++) {
-        marked = marked || session->marks[i].mark != NULL;
+        marked = marked || (session->marks[i].mark != NULL && !session->marks[i].stored);
     }
     return session->id[0] != '\0' && !session->deleted && session->users == 0 && !marked &&
            session_waiting(session) == 0 && !session_has_listeners(session) && keeper_has(session);
@@ -54,6 +55,8 @@ weir_status registry_reserve(server_registry *registry, int64_t bytes, weir_erro
                               "smaller window",
                               (long long)bytes, (long long)registry->limit);
     }
+    while (bytes > registry->limit - registry->planned && sharing_drop(registry)) {
+    }
     for (server_session *idle;
          bytes > registry->limit - registry->planned && (idle = longest_idle(registry)) != NULL;) {
         unload(registry, idle);
@@ -75,6 +78,12 @@ void registry_unreserve(server_registry *registry, int64_t bytes) {
     atomic_store(&registry->metrics->memory_planned_bytes, registry->planned);
 }
 
+void registry_tell(const server_registry *registry) {
+    atomic_store(&registry->metrics->streams, registry->count);
+    atomic_store(&registry->metrics->streams_kept, registry->kept);
+    atomic_store(&registry->metrics->memory_kept_bytes, registry->kept_bytes);
+}
+
 /* `made` NULL: its bytes are given back. */
 static void keep(server_registry *registry, server_session *made, int64_t bytes) {
     if (made == NULL) {
@@ -84,7 +93,7 @@ static void keep(server_registry *registry, server_session *made, int64_t bytes)
     made->next = registry->first;
     registry->first = made;
     registry->count++;
-    atomic_store(&registry->metrics->streams, registry->count);
+    registry_tell(registry);
 }
 
 weir_status registry_open(server_registry *registry, const weir_stream_options *options, bool named,
@@ -121,8 +130,8 @@ weir_status registry_fork(server_registry *registry, server_session *parent, boo
     return status;
 }
 
-static int64_t mark_bytes(const server_session *session) {
-    int64_t bytes = 0;
+int64_t registry_bytes(const server_session *session) {
+    int64_t bytes = session->plan.reserved_bytes + session->opening_bytes;
     for (int i = 0; i < SESSION_MARKS; i++) {
         bytes += session->marks[i].mark != NULL ? session->plan.page_bytes : 0;
     }
@@ -135,9 +144,11 @@ void registry_close(server_registry *registry, server_session *session) {
         at = &(*at)->next;
     }
     *at = session->next;
-    registry->count--;
-    atomic_store(&registry->metrics->streams, registry->count);
-    registry_unreserve(registry, session->plan.reserved_bytes + mark_bytes(session));
+    *(session->kept ? &registry->kept : &registry->count) -= 1;
+    registry->kept_bytes -= session->kept ? registry_bytes(session) : 0;
+    registry_tell(registry);
+    sharing_forget(registry, session);
+    registry_unreserve(registry, registry_bytes(session));
     session_destroy(session);
 }
 

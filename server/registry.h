@@ -10,8 +10,10 @@ typedef struct server_registry {
     const weir_model *model;
     server_metrics *metrics;
     server_session *first;
-    int64_t count;
+    int64_t count;          /* those that are kept (sharing.h) left out */
+    int64_t kept, keep;     /* so many are, and may be; 0: nothing is shared either */
     int64_t limit, planned; /* bytes */
+    int64_t kept_bytes;     /* of those that are kept */
     server_keeper *keeper;  /* borrowed; NULL: nothing is stored */
     weir_batch *batch;      /* of streams that come back from the store */
 } server_registry;
@@ -25,6 +27,10 @@ weir_status registry_fork(server_registry *registry, server_session *parent, boo
 /* What a mark, or anything else beside a session, takes. */
 weir_status registry_reserve(server_registry *registry, int64_t bytes, weir_error *error);
 void registry_unreserve(server_registry *registry, int64_t bytes);
+/* What was promised for a session. */
+int64_t registry_bytes(const server_session *session);
+/* The figures of the metrics follow. */
+void registry_tell(const server_registry *registry);
 void registry_close(server_registry *registry, server_session *session);
 /* The session of an id; one that left memory comes back. WEIR_USAGE: there is none. */
 weir_status registry_find(server_registry *registry, const char *id, server_session **out,

@@ -23,6 +23,7 @@ const http_route server_routes[] = {
     {"POST", "/v1/streams/:/marks", BODY_WHOLE, false, handle_mark},
     {"DELETE", "/v1/streams/:/marks/:", BODY_NONE, false, handle_unmark},
     {"POST", "/v1/streams/:/rewind", BODY_WHOLE, false, handle_rewind},
+    {"GET", "/v1/streams/:/text", BODY_NONE, false, handle_text},
     {"GET", "/v1/streams/:/events", BODY_NONE, false, handle_events},
     {0},
 };

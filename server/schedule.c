@@ -68,11 +68,26 @@ static void add_feed(server_schedule *schedule, server_task *task, int64_t *left
     }
 }
 
+/* Of those who can go, the one who has waited longest feeds: a place is kept for it, or those who
+ * draw would take all of them for as long as they like. */
+static bool feeder_is_first(server_task *tasks) {
+    for (server_task *task = tasks; task != NULL; task = task->next) {
+        if (may_go(task, true)) {
+            return false;
+        }
+        if (may_go(task, false)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 int32_t schedule_plan(server_schedule *schedule, server_task *tasks) {
     schedule->count = 0;
+    const int32_t places = schedule->streams - (feeder_is_first(tasks) ? 1 : 0);
     for (server_task *task = tasks; task != NULL; task = task->next) {
         task->had_turn = false;
-        bool room = schedule->count < schedule->streams && schedule->count < schedule->rows;
+        bool room = schedule->count < places && schedule->count < schedule->rows;
         if (room && may_go(task, true) && keep_row(task)) {
             add_turn(schedule, task, NULL, 0);
         }

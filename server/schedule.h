@@ -3,7 +3,8 @@
  *
  * Everybody who draws a token has a turn, one row each. Prompts share the rows that are left; while
  * somebody draws, no more than one chunk of them, so that a long prompt delays no token by more
- * than that. Tasks that had a turn go to the end of the list: nobody is forgotten.
+ * than that. Tasks that had a turn go to the end of the list, and a place is kept for whoever has
+ * waited longest: nobody is forgotten, even where there are more tasks than places.
  */
 #ifndef WEIR_SERVER_SCHEDULE_H
 #define WEIR_SERVER_SCHEDULE_H

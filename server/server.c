@@ -11,6 +11,7 @@
 #include "log.h"
 #include "origin.h"
 #include "refusal.h"
+#include "task.h"
 
 server_settings server_settings_default(void) {
     return (server_settings){
@@ -22,6 +23,7 @@ server_settings server_settings_default(void) {
         .body = 4 << 20,
         .most_tokens = 65536,
         .timeout = 60,
+        .kept = 16,
         .drain = 30,
         .idle = 600,
     };
@@ -171,12 +173,13 @@ void server_close(server_state *server) {
     if (server == NULL) {
         return;
     }
+    const double seconds = (double)server->settings.drain, begun = clock_now();
     if (server->http != NULL) {
         http_quiesce(server->http);
-        worker_drain(server->worker, (double)server->settings.drain);
+        worker_drain(server->worker, seconds);
     }
     embeddings_destroy(server->embeddings);
-    http_destroy(server->http);
+    http_destroy(server->http, seconds - (clock_now() - begun));
     worker_destroy(server->worker);
     auth_close(server->auth);
     free(server);

@@ -104,6 +104,7 @@ static weir_status queue(server_session *session, const int32_t *tokens, int64_t
         memcpy(session->pending + session->pending_end, tokens, (size_t)count * sizeof *tokens);
     }
     session->pending_end += count;
+    session->opening.closed = true; /* it has all that waited when it began */
     return WEIR_OK;
 }
 
@@ -124,6 +125,7 @@ weir_status session_fork(server_session *parent, const char *id, server_session 
     made->oldest = parent->oldest;
     made->evicted_text = parent->evicted_text;
     made->held = parent->held;
+    made->begun = true;
     weir_status status = weir_stream_fork(parent->stream, &made->stream, error);
     int64_t waiting = session_waiting(parent);
     if (status == WEIR_OK && parent->system != NULL) {
@@ -151,6 +153,7 @@ void session_destroy(server_session *session) {
         weir_mark_destroy(session->marks[i].mark);
     }
     weir_stream_destroy(session->stream);
+    opening_free(&session->opening);
     free(session->system);
     free(session->pending);
     free(session->text);
@@ -159,7 +162,7 @@ void session_destroy(server_session *session) {
 
 weir_status session_put_tokens(server_session *session, const int32_t *tokens, int64_t count,
                                weir_error *error) {
-    keeper_tokens(session, tokens, count);
+    keeper_tokens(session, tokens, count, NULL);
     return queue(session, tokens, count, error);
 }
 
@@ -186,8 +189,11 @@ static void note_taken_back(server_session *session) {
 
 static weir_status put_or_border(void *context, const int32_t *tokens, int64_t count, bool border) {
     note_taken_back(context);
-    return border ? session_put_border(context, NULL)
-                  : session_put_tokens(context, tokens, count, NULL);
+    if (border) {
+        return session_put_border(context, NULL);
+    }
+    keeper_tokens(context, tokens, count, KEEPER_CHAT);
+    return queue(context, tokens, count, NULL);
 }
 
 /* The system message that a stream was created with stands before its first messages. */
@@ -206,6 +212,7 @@ static weir_status put_conversation(server_session *session,
         messages = all;
         count++;
     }
+    keeper_messages(session, messages, count);
     weir_status status =
         weir_batch_tokenize_chat(session->stream, messages, count, put_or_border, session, error);
     free(all);
@@ -234,11 +241,13 @@ int64_t session_next(server_session *session, const int32_t **tokens, int64_t mo
     error->status = WEIR_OK;
     while (session_waiting(session) > 0 && session->pending[session->pending_at] == BORDER) {
         session->pending_at++;
+        opening_fed(&session->opening, 1);
         if (weir_stream_border(session->stream, error) != WEIR_OK) {
             return 0;
         }
     }
-    int64_t count = 0;
+    int64_t count = 0, pause = session->pauses_at - session->opening.fed;
+    most = pause > 0 && pause < most ? pause : most;
     *tokens = session->pending + session->pending_at;
     while (count < most && count < session_waiting(session) && (*tokens)[count] != BORDER) {
         count++;
@@ -249,7 +258,9 @@ int64_t session_next(server_session *session, const int32_t **tokens, int64_t mo
 void session_drop_pending(server_session *session) {
     const bool lost = session_waiting(session) > 0;
     session->pending_at = session->pending_end = 0;
+    opening_close(&session->opening);
     if (lost) {
+        keeper_moved(session, session->index);
         keeper_snapshot(session); /* what was written down is more than what was fed */
     }
 }
@@ -292,118 +303,35 @@ static void note_past(server_session *session) {
     note_evicted(session, state.oldest);
 }
 
-void session_fed(server_session *session, int64_t count) {
+static void note_fed(server_session *session, int64_t tokens, int64_t entries) {
     note_past(session);
-    session->pending_at += count;
-    atomic_fetch_add(&session->metrics->tokens_fed, count);
+    session->pending_at += entries;
+    opening_fed(&session->opening, entries);
     if (session_has_listeners(session)) {
         session_tell(session, "fed",
                      json_pack("{s:I,s:I}", "index", (json_int_t)session->index, "tokens",
-                               (json_int_t)count));
+                               (json_int_t)tokens));
     }
 }
 
+void session_fed(server_session *session, int64_t count) {
+    atomic_fetch_add(&session->metrics->tokens_fed, count);
+    note_fed(session, count, count);
+}
+
+void session_begin_with(server_session *session, weir_stream *stream, int64_t tokens) {
+    weir_stream_destroy(session->stream);
+    session->stream = stream;
+    session->shared = tokens;
+    note_fed(session, tokens, opening_place(session->pending + session->pending_at, tokens));
+}
+
 void session_drew(server_session *session, int32_t token) {
+    opening_drew(&session->opening, token, session->index);
     keeper_drew(session, token);
     note_past(session);
     session->made++;
     atomic_fetch_add(&session->metrics->tokens_made, 1);
-}
-
-/* ---- branches -------------------------------------------------------------------------------- */
-
-static session_mark *find_mark(server_session *session, const char *name) {
-    for (int i = 0; i < SESSION_MARKS; i++) {
-        if (strcmp(session->marks[i].name, name) == 0) {
-            return &session->marks[i];
-        }
-    }
-    return NULL;
-}
-
-static weir_status check_mark_name(const char *name, weir_error *error) {
-    size_t size = strlen(name);
-    if (size == 0 || size >= SESSION_MARK) {
-        return weir_error_set(error, WEIR_USAGE, "a mark's name must have 1 to %d bytes",
-                              SESSION_MARK - 1);
-    }
-    return WEIR_OK;
-}
-
-/* Held text is fed first: a mark is a border of tokens. */
-weir_status session_mark_here(server_session *session, const char *name, weir_error *error) {
-    weir_status status = check_mark_name(name, error);
-    session_mark *mark = status == WEIR_OK ? find_mark(session, name) : NULL;
-    if (status == WEIR_OK && mark == NULL) {
-        mark = find_mark(session, "");
-        if (mark == NULL) {
-            return weir_error_set(error, WEIR_LIMIT, "a stream has at most %d marks",
-                                  SESSION_MARKS);
-        }
-    }
-    weir_mark *made = NULL;
-    if (status == WEIR_OK) {
-        status = weir_stream_mark(session->stream, &made, error);
-    }
-    if (status == WEIR_OK) {
-        keeper_flush(session); /* what was held is fed now */
-        weir_mark_destroy(mark->mark);
-        strncpy(mark->name, name, sizeof mark->name - 1);
-        mark->mark = made;
-        mark->index = session->index;
-    }
-    return status;
-}
-
-static session_mark *known_mark(server_session *session, const char *name, weir_error *error) {
-    session_mark *mark = check_mark_name(name, NULL) == WEIR_OK ? find_mark(session, name) : NULL;
-    if (mark == NULL) {
-        weir_error_set(error, WEIR_USAGE, "the stream has no mark \"%.63s\"", name);
-    }
-    return mark;
-}
-
-weir_status session_unmark(server_session *session, const char *name, weir_error *error) {
-    session_mark *mark = known_mark(session, name, error);
-    if (mark == NULL) {
-        return WEIR_USAGE;
-    }
-    weir_mark_destroy(mark->mark);
-    *mark = (session_mark){.name = ""};
-    return WEIR_OK;
-}
-
-/* The stream stands elsewhere: what is seen from there was not evicted, as far as we know. */
-static void note_moved(server_session *session) {
-    weir_stream_state state;
-    weir_stream_get_state(session->stream, &state);
-    session->index = state.index;
-    session->oldest = state.oldest > state.sinks ? state.oldest : state.sinks;
-    session->evicted_text = (weir_detokenizer){.begun = session->oldest > state.sinks};
-    session->held = state.held > 0;
-    session_tell(session, "moved", json_pack("{s:I}", "index", (json_int_t)state.index));
-}
-
-weir_status session_return(server_session *session, const char *name, weir_error *error) {
-    session_mark *mark = known_mark(session, name, error);
-    if (mark == NULL) {
-        return WEIR_USAGE;
-    }
-    weir_status status = weir_stream_return(session->stream, mark->mark, error);
-    if (status == WEIR_OK) {
-        keeper_snapshot(session); /* a mark is known in memory alone */
-        note_moved(session);
-    }
-    return status;
-}
-
-weir_status session_rewind(server_session *session, int64_t index, weir_error *error) {
-    weir_status status = weir_stream_rewind(session->stream, index, error);
-    if (status == WEIR_OK) {
-        keeper_rewind(session, index);
-        note_moved(session);
-    }
-    return status;
 }
 
 /* ---- state ----------------------------------------------------------------------------------- */
@@ -412,9 +340,9 @@ static json_t *mark_list(const server_session *session) {
     json_t *list = json_array();
     for (int i = 0; i < SESSION_MARKS; i++) {
         const session_mark *mark = &session->marks[i];
-        if (mark->mark != NULL) {
-            json_array_append_new(
-                list, json_pack("{s:s,s:I}", "name", mark->name, "index", (json_int_t)mark->index));
+        if (mark->name[0] != '\0') {
+            json_array_append_new(list, json_pack("{s:s,s:I,s:b}", "name", mark->name, "index",
+                                                  (json_int_t)mark->index, "stored", mark->stored));
         }
     }
     return list;
@@ -424,13 +352,14 @@ json_t *session_state(const server_session *session) {
     weir_stream_state state;
     weir_stream_get_state(session->stream, &state);
     return json_pack(
-        "{s:s,s:s,s:I,s:s,s:s,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:b,s:b,s:o}", "id",
+        "{s:s,s:s,s:I,s:s,s:s,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:b,s:b,s:o}", "id",
         session->id, "object", "stream", "created", (json_int_t)session->created, "policy",
         policies[session->options.policy], "cache_type", cache_types[session->options.cache_type],
         "sinks", (json_int_t)state.sinks, "window", (json_int_t)state.window, "index",
         (json_int_t)state.index, "evicted", (json_int_t)state.evicted, "oldest",
         (json_int_t)state.oldest, "reachable", (json_int_t)state.reachable, "made",
-        (json_int_t)session->made, "waiting", (json_int_t)session_waiting(session), "held_bytes",
-        (json_int_t)state.held, "memory_bytes", (json_int_t)session->plan.reserved_bytes, "busy",
-        session->users > 0, "stored", keeper_has(session), "marks", mark_list(session));
+        (json_int_t)session->made, "shared", (json_int_t)session->shared, "waiting",
+        (json_int_t)session_waiting(session), "held_bytes", (json_int_t)state.held, "memory_bytes",
+        (json_int_t)session->plan.reserved_bytes, "busy", session->users > 0, "stored",
+        keeper_has(session), "marks", mark_list(session));
 }

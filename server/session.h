@@ -15,6 +15,7 @@
 #include "conversation.h"
 #include "json.h"
 #include "metrics.h"
+#include "opening.h"
 #include "reply.h"
 #include "weir/batch.h"
 #include "weir/detokenize.h"
@@ -31,8 +32,9 @@ struct server_keeper;
 
 typedef struct session_mark {
     char name[SESSION_MARK]; /* "": free */
-    weir_mark *mark;
+    weir_mark *mark;         /* NULL: on disk alone */
     int64_t index;
+    bool stored; /* it is on disk */
 } session_mark;
 
 typedef struct session_listener {
@@ -73,8 +75,19 @@ typedef struct server_session {
     struct server_keeper *keeper;
     int32_t drawn[SESSION_DRAWN];
     int drawn_count;
-    int64_t kept_index; /* tokens that its newest snapshot has */
-    double used;        /* clock_now, when a request last named it */
+    int64_t drawn_index; /* of the first of them */
+    int64_t kept_index;  /* tokens that its newest snapshot has */
+    double used;         /* clock_now, when a request last named it */
+
+    /* sharing.c */
+    server_opening opening;           /* what it began with, where that may be shared */
+    int64_t opening_bytes;            /* that were promised for it */
+    struct server_session *waits_for; /* it is about to have what this one begins with too: */
+    int64_t pauses_at;   /* entries of its own, where another waits; less than it has: nobody */
+    int64_t waits_until; /* so many entries of its opening */
+    bool begun;          /* whether anything is shared has been decided */
+    bool kept;           /* its request has ended */
+    int64_t shared;      /* its first tokens, which another stream had computed */
 
     int users; /* requests that name it */
     bool deleted;
@@ -116,6 +129,8 @@ int64_t session_next(server_session *session, const int32_t **tokens, int64_t mo
                      weir_error *error);
 void session_fed(server_session *session, int64_t count);
 void session_drew(server_session *session, int32_t token);
+/* The stream has nothing yet; `stream`, which is taken, has the first `tokens` of what waits. */
+void session_begin_with(server_session *session, weir_stream *stream, int64_t tokens);
 /* What waits is dropped, after a failure. */
 void session_drop_pending(server_session *session);
 

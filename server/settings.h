@@ -26,6 +26,8 @@ typedef struct server_settings {
     int64_t most_tokens; /* that one request may make */
     int64_t timeout;     /* seconds of silence after which a connection is closed, and that a
                             request waits for its turn */
+    int64_t kept;        /* streams of requests that have ended, kept for others that begin alike;
+                            0: nothing is shared */
     int64_t drain;       /* seconds that work under way has after SIGTERM */
     bool quiet;          /* no log */
 } server_settings;

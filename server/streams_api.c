@@ -292,7 +292,8 @@ static weir_status set_mark(server_worker *worker, server_session *session, stre
     server_registry *registry = worker_registry(worker);
     bool again = false;
     for (int i = 0; i < SESSION_MARKS; i++) {
-        again = again || strcmp(session->marks[i].name, job->name) == 0;
+        again = again ||
+                (session->marks[i].mark != NULL && strcmp(session->marks[i].name, job->name) == 0);
     }
     int64_t bytes = again ? 0 : session->plan.page_bytes;
     weir_status status = registry_reserve(registry, bytes, error);
@@ -336,9 +337,10 @@ void handle_mark(http_request *request) {
 
 static weir_status drop_mark(server_worker *worker, server_session *session, stream_job *job,
                              weir_error *error) {
+    const int64_t before = registry_bytes(session);
     weir_status status = session_unmark(session, job->name, error);
+    registry_unreserve(worker_registry(worker), before - registry_bytes(session));
     if (status == WEIR_OK) {
-        registry_unreserve(worker_registry(worker), session->plan.page_bytes);
         reply_json(job->job.reply, 200, session_state(session));
     }
     return status;
@@ -351,9 +353,10 @@ void handle_unmark(http_request *request) {
 
 static weir_status go_back(server_worker *worker, server_session *session, stream_job *job,
                            weir_error *error) {
-    (void)worker;
+    const int64_t before = registry_bytes(session);
     weir_status status = job->index >= 0 ? session_rewind(session, job->index, error)
                                          : session_return(session, job->name, error);
+    registry_unreserve(worker_registry(worker), before - registry_bytes(session));
     if (status == WEIR_OK) {
         reply_json(job->job.reply, 200, session_state(session));
     }

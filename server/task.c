@@ -4,8 +4,10 @@
 #include <string.h>
 #include <time.h>
 
-/* Text that is tokenized at once: tokens that wait for a stream are bounded by it. */
+/* Text that is tokenized at once: tokens that wait for a stream are bounded by it. The first piece
+ * is longer: it may be what another stream begins with too. */
 #define PIECE 2048
+#define FIRST_PIECE (256 << 10)
 
 double clock_now(void) {
     struct timespec time;
@@ -57,9 +59,11 @@ void task_fail(server_task *task, const weir_error *error) {
 
 static weir_status put_piece(server_task *task, weir_error *error) {
     size_t left = task->text_size - task->text_at;
-    size_t size = left < PIECE ? left : PIECE;
+    size_t most = task->session->index == 0 && task->text_at == 0 ? FIRST_PIECE : PIECE;
+    size_t size = left < most ? left : most;
+    bool flush = size == left && task->inlet == NULL && (task->makes || task->flush);
     weir_status status =
-        session_put_text(task->session, task->text + task->text_at, size, false, error);
+        session_put_text(task->session, task->text + task->text_at, size, flush, error);
     task->text_at += size;
     return status;
 }
@@ -183,5 +187,5 @@ bool task_wants(server_task *task, bool *draws) {
     if (task->drawing) {
         return task->kind->ready == NULL || task->kind->ready(task);
     }
-    return session_waiting(task->session) > 0;
+    return session_waiting(task->session) > 0 && task->session->waits_for == NULL;
 }

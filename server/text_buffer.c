@@ -41,10 +41,6 @@ bool text_add(text_buffer *buffer, const char *data, size_t size) {
     return true;
 }
 
-bool text_add_word(text_buffer *buffer, const char *word) {
-    return text_add(buffer, word, strlen(word));
-}
-
 bool text_print(text_buffer *buffer, const char *format, ...) {
     va_list arguments;
     va_start(arguments, format);

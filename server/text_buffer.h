@@ -16,7 +16,6 @@ typedef struct text_buffer {
 } text_buffer;
 
 bool text_add(text_buffer *buffer, const char *data, size_t size);
-bool text_add_word(text_buffer *buffer, const char *word); /* NUL-terminated */
 bool text_print(text_buffer *buffer, const char *format, ...) WEIR_FORMAT(2, 3);
 void text_drop(text_buffer *buffer, size_t size); /* the first `size` bytes */
 void text_clear(text_buffer *buffer);             /* empty, its memory kept */

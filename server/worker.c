@@ -9,6 +9,7 @@
 
 #include "refusal.h"
 #include "schedule.h"
+#include "sharing.h"
 
 #define LOOK_SECONDS 0.1    /* how often idle clients are looked after */
 #define COMMIT_SECONDS 0.02 /* how long drawn tokens wait to be written down */
@@ -41,8 +42,6 @@ struct server_worker {
 
 server_registry *worker_registry(server_worker *worker) { return &worker->registry; }
 server_metrics *worker_metrics(server_worker *worker) { return worker->metrics; }
-const weir_model *worker_model(const server_worker *worker) { return worker->model; }
-const server_settings *worker_settings(const server_worker *worker) { return &worker->settings; }
 
 weir_stream_options worker_stream_options(const server_worker *worker) {
     weir_stream_options options = worker->settings.stream;
@@ -179,7 +178,8 @@ void worker_add(server_worker *worker, server_task *task) {
 }
 
 void worker_let_go(server_worker *worker, server_session *session) {
-    if (session->users == 0 && (session->deleted || session->id[0] == '\0')) {
+    if (session->users == 0 && (session->deleted || session->id[0] == '\0') &&
+        !sharing_keep(&worker->registry, session)) {
         registry_close(&worker->registry, session);
     }
 }
@@ -234,6 +234,9 @@ static void advance_tasks(server_worker *worker) {
         }
         if (task->session->owner == task && !task->over) {
             task_advance(worker, task);
+            if (sharing_begin(&worker->registry, task->session, task->generate.tokens)) {
+                task_advance(worker, task); /* perhaps nothing waits any more */
+            }
         }
     }
 }
@@ -393,8 +396,8 @@ weir_status worker_create(const weir_model *model, const server_settings *settin
     made->model = model;
     made->settings = *settings;
     made->metrics = metrics;
-    made->registry =
-        (server_registry){.model = model, .metrics = metrics, .limit = memory_of(settings)};
+    made->registry = (server_registry){
+        .model = model, .metrics = metrics, .limit = memory_of(settings), .keep = settings->kept};
     atomic_store(&metrics->memory_limit_bytes, made->registry.limit);
     init_lock(made);
     weir_status status = open_batch(made, error);

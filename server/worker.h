@@ -46,8 +46,6 @@ void worker_destroy(server_worker *worker); /* NULL is allowed; drains with no p
 
 server_registry *worker_registry(server_worker *worker);
 server_metrics *worker_metrics(server_worker *worker);
-const weir_model *worker_model(const server_worker *worker);
-const server_settings *worker_settings(const server_worker *worker);
 /* Options of a stream in the batch, as the settings have them. */
 weir_stream_options worker_stream_options(const server_worker *worker);
 bool worker_has_room(const server_worker *worker); /* for one more task that makes text */

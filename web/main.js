@@ -13,6 +13,8 @@ const memory = new Graph($("memory"), $("memory-words"),
 const speed = new Graph($("speed"), $("speed-words"), (now, most) =>
   `${now.toFixed(0)} tokens per second (most of late ${most.toFixed(0)})`);
 
+const remembered = 4000; // entries that are asked for
+
 let state = null;      // of the stream that is shown
 let hearing = null;    // aborts its events
 let answering = null;  // aborts the answer under way
@@ -104,10 +106,28 @@ async function list(wanted = state?.id) {
   }
   const chosen = streams.find((s) => s.id === wanted) ?? streams[0];
   $("stream").value = chosen.id;
-  if (state?.id !== chosen.id) open(await call("GET", `/v1/streams/${encodeURIComponent(chosen.id)}`));
+  if (state?.id !== chosen.id) await open(await call("GET", `/v1/streams/${encodeURIComponent(chosen.id)}`));
 }
 
-function open(chosen) {
+// What was said in the stream before the page was opened, as far as the server can tell.
+async function recall() {
+  const past = await call("GET", path(`/text?from=${-remembered}&bytes=262144`));
+  const kinds = { given: "user", message: "user", made: "model", remembered: "elsewhere" };
+  let waiting = null; // its tokens end where the next piece begins
+  for (const { kind, role, index, text, to } of [...past.data, { kind: "end", index: state.index }]) {
+    if (waiting !== null) {
+      const pinned = waiting.index === 0 && index === state.sinks;
+      const shown = waiting.role === "system" || pinned ? "system" : waiting.shown;
+      transcript.add(shown, waiting.text, waiting.index, waiting.role === "system" ? state.sinks : index);
+    }
+    waiting = kind in kinds
+      ? { text, index, role, shown: role === "assistant" ? "model" : kinds[kind] } : null;
+    if (kind === "moved") transcript.cut(to);
+  }
+  transcript.see(state.sinks, state.oldest);
+}
+
+async function open(chosen) {
   hearing?.abort();
   answering?.abort();
   hearing = new AbortController();
@@ -118,6 +138,8 @@ function open(chosen) {
   say(chosen.index === 0 ? "a stream without a past"
                          : `this stream read ${chosen.index.toLocaleString("en")} tokens before`);
   const { signal } = hearing;
+  await recall();
+  if (signal.aborted) return;
   attempt(async () => {
     try {
       await listen("GET", path("/events"), undefined, signal, (name, event) => {
@@ -136,7 +158,9 @@ async function create() {
   if (system !== "") body[$("shape").value === "text" ? "system" : "chat_system"] = system;
   const made = await call("POST", "/v1/streams", body);
   await list(made.id);
-  if (system !== "") transcript.add("system", system, 0, state.sinks);
+  if (system !== "" && transcript.pieces.length === 0) {
+    transcript.add("system", system, 0, state.sinks); // it is read with the first message
+  }
 }
 
 // ---- talking --------------------------------------------------------------------------------------
@@ -246,6 +270,7 @@ function bind() {
   $("fork").addEventListener("click", () => attempt(async () => {
     const past = transcript.pieces.map(({ kind, text, first, end }) => [kind, text, first, end]);
     await list((await call("POST", path("/fork"))).id);
+    transcript.clear();
     for (const piece of past) transcript.add(...piece);
     transcript.see(state.sinks, state.oldest);
     say("a fork: both go on from here, each by itself");

@@ -4,6 +4,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "common/interrupt.h"
 #include "common/words.h"
 
 double now_seconds(void) {
@@ -50,6 +51,16 @@ void progress_show(cli_progress *progress, int64_t done, int64_t total, const ch
     }
     fflush(stderr);
     progress->on_screen = true;
+}
+
+bool progress_bytes(void *context, int64_t done, int64_t total) {
+    progress_show(context, done, total, "bytes");
+    return !interrupted();
+}
+
+bool progress_questions(void *context, int64_t done, int64_t total) {
+    progress_show(context, done, total, "questions");
+    return !interrupted();
 }
 
 void progress_clear(cli_progress *progress) {

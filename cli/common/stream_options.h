@@ -42,6 +42,13 @@ extern const cli_option engine_options[]; /* of the stream */
 extern const cli_option rope_options[];   /* of the stream: a longer context by other frequencies */
 extern const cli_option loading_options[]; /* of the model: for commands that load its weights */
 
+/* The groups of a command's options whose engine_arguments stand at `at`; and of one that loads
+ * weights. */
+#define ENGINE_GROUPS(at)                                                                          \
+    {"Rotary positions", rope_options, at}, { "The engine", engine_options, at }
+#define LOADED_ENGINE_GROUPS(at)                                                                   \
+    ENGINE_GROUPS(at), { "Loading", loading_options, at }
+
 const char *policy_name(weir_policy policy);
 const char *cache_type_name(weir_cache_type type);
 

@@ -15,7 +15,8 @@
  *     weir_store_restore(store, "river", NULL, NULL, &stream, NULL, &error);   after a crash
  *     weir_store_close(store);
  *
- * A store is a folder: `streams.db`, an SQLite database in WAL mode, and a file for each snapshot.
+ * A store is a folder: `streams.db`, an SQLite database in WAL mode, and a file for each snapshot
+ * and each mark.
  * It belongs to one model and to one process at a time. One thread at a time uses a weir_store.
  */
 #ifndef WEIR_STORE_H
@@ -169,6 +170,26 @@ WEIR_API weir_status weir_store_restore(weir_store *store, const char *name,
                                         const weir_stream_options *options, const weir_restore *how,
                                         weir_stream **out, weir_restored *result,
                                         weir_error *error);
+
+/* --- Marks ------------------------------------------------------------------------------------ */
+
+/* Keep the stream as it is now under `mark` (1 ... WEIR_STORE_NAME_MAX bytes) besides, in place of
+ * the one of this name. It stays whatever the stream is given later, and goes with it. Commits. */
+WEIR_API weir_status weir_store_mark(weir_store *store, const char *name, const char *mark,
+                                     weir_stream *stream, weir_error *error);
+/* Commits. WEIR_USAGE: there is none of this name. */
+WEIR_API weir_status weir_store_unmark(weir_store *store, const char *name, const char *mark,
+                                       weir_error *error);
+/* The stream as it was then, to go on from there: a stream of its own. A stream that goes back to
+ * it takes a snapshot. Of `options` count those of weir_stream_load. */
+WEIR_API weir_status weir_store_load_mark(weir_store *store, const char *name, const char *mark,
+                                          const weir_stream_options *options, weir_stream **out,
+                                          weir_error *error);
+/* Every mark of a stream, with the tokens that it had been fed, oldest first; `fn` must not use the
+ * store. Anything but WEIR_OK ends the call and is passed on. */
+typedef weir_status (*weir_store_mark_fn)(void *context, const char *mark, int64_t index);
+WEIR_API weir_status weir_store_list_marks(weir_store *store, const char *name,
+                                           weir_store_mark_fn fn, void *context, weir_error *error);
 
 #ifdef __cplusplus
 }

@@ -68,29 +68,41 @@ weir_status weir_store_snapshot(weir_store *store, const char *name, weir_stream
 
 /* ---- sweeping -------------------------------------------------------------------------------- */
 
-static bool is_wanted(weir_store *store, int64_t id, int64_t entries) {
-    sqlite3_stmt *has = wr_store_query_of(store, WR_STORE_HAS_SNAPSHOT);
+/* Whether a row names this file; `query` asks for (stream, number). */
+static bool is_wanted(weir_store *store, wr_store_query query, int64_t id, int64_t number) {
+    sqlite3_stmt *has = wr_store_query_of(store, query);
     sqlite3_bind_int64(has, 1, id);
-    sqlite3_bind_int64(has, 2, entries);
+    sqlite3_bind_int64(has, 2, number);
     const int result = sqlite3_step(has);
     sqlite3_reset(has);
     return result != SQLITE_DONE; /* in doubt a file stays */
 }
 
+/* WORD-STREAM-NUMBER.weir */
+static bool read_name(const char *name, const char *word, long long *id, long long *number) {
+    const size_t size = strlen(word);
+    int end = 0;
+    return strncmp(name, word, size) == 0 &&
+           sscanf(name + size, "%lld-%lld.weir%n", id, number, &end) == 2 && end > 0 &&
+           name[size + (size_t)end] == '\0';
+}
+
 void wr_store_sweep(weir_store *store, int64_t only) {
+    static const struct {
+        const char *word;
+        wr_store_query query;
+    } kinds[] = {{"snapshot-", WR_STORE_HAS_SNAPSHOT}, {"mark-", WR_STORE_HAS_MARK}};
     DIR *folder = opendir(store->folder);
     const struct dirent *file;
     if (folder == NULL) return;
-    while ((file = readdir(folder)) != NULL) {
-        long long id, entries;
-        int end = 0;
-        if (strncmp(file->d_name, "snapshot-", 9) != 0) continue;
-        const bool whole =
-            sscanf(file->d_name, "snapshot-%lld-%lld.weir%n", &id, &entries, &end) == 2 &&
-            end > 0 && file->d_name[end] == '\0';
-        if (only != 0 && (!whole || id != only)) continue;
-        if (!whole || !is_wanted(store, id, entries))
-            (void)unlinkat(dirfd(folder), file->d_name, 0);
-    }
+    while ((file = readdir(folder)) != NULL)
+        for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
+            long long id, number;
+            if (strncmp(file->d_name, kinds[i].word, strlen(kinds[i].word)) != 0) continue;
+            const bool whole = read_name(file->d_name, kinds[i].word, &id, &number);
+            if (only != 0 && (!whole || id != only)) continue;
+            if (!whole || !is_wanted(store, kinds[i].query, id, number))
+                (void)unlinkat(dirfd(folder), file->d_name, 0);
+        }
     closedir(folder);
 }

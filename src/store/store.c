@@ -19,6 +19,11 @@ static const char tables[] =
     "CREATE TABLE snapshots (stream INTEGER NOT NULL, entries INTEGER NOT NULL,"
     " position INTEGER NOT NULL, PRIMARY KEY (stream, entries)) WITHOUT ROWID;";
 
+/* Since version 2. */
+static const char mark_table[] =
+    "CREATE TABLE marks (id INTEGER PRIMARY KEY AUTOINCREMENT, stream INTEGER NOT NULL,"
+    " name TEXT NOT NULL, position INTEGER NOT NULL, UNIQUE (stream, name));";
+
 /* ---- opening --------------------------------------------------------------------------------- */
 
 static weir_status execute(weir_store *store, const char *sql, weir_error *error) {
@@ -50,6 +55,7 @@ static weir_status create(weir_store *store, weir_error *error) {
     char sql[256];
     weir_status status = execute(store, "BEGIN EXCLUSIVE", error);
     if (status == WEIR_OK) status = execute(store, tables, error);
+    if (status == WEIR_OK) status = execute(store, mark_table, error);
     snprintf(sql, sizeof sql, "PRAGMA application_id = %d; PRAGMA user_version = %d;",
              WR_STORE_APPLICATION, WR_STORE_VERSION);
     if (status == WEIR_OK) status = execute(store, sql, error);
@@ -96,6 +102,20 @@ static weir_status recognise(weir_store *store, weir_error *error) {
     return WEIR_OK;
 }
 
+/* A store of an older version gets what it lacks, all or nothing. */
+static weir_status bring_up(weir_store *store, weir_error *error) {
+    char sql[64];
+    int64_t version = 0;
+    bool found;
+    weir_status status = ask(store, "PRAGMA user_version", &version, &found, error);
+    if (status != WEIR_OK || version >= WR_STORE_VERSION) return status;
+    snprintf(sql, sizeof sql, "PRAGMA user_version = %d", WR_STORE_VERSION);
+    status = execute(store, "BEGIN EXCLUSIVE", error);
+    if (status == WEIR_OK) status = execute(store, mark_table, error);
+    if (status == WEIR_OK) status = execute(store, sql, error);
+    return status == WEIR_OK ? execute(store, "COMMIT", error) : status;
+}
+
 /* The lock is kept until the store is closed: a second process is refused. */
 static weir_status take(weir_store *store, bool power_safe, weir_error *error) {
     weir_status status = execute(store, "PRAGMA locking_mode = EXCLUSIVE", error);
@@ -118,7 +138,7 @@ static weir_status open_database(weir_store *store, bool power_safe, weir_error 
     sqlite3_extended_result_codes(store->database, 0);
     weir_status status = fresh ? WEIR_OK : recognise(store, error);
     if (status == WEIR_OK) status = take(store, power_safe, error);
-    if (status == WEIR_OK && fresh) status = create(store, error);
+    if (status == WEIR_OK) status = fresh ? create(store, error) : bring_up(store, error);
     return status == WEIR_OK ? wr_store_prepare(store, error) : status;
 }
 
@@ -199,7 +219,8 @@ weir_status weir_store_add(weir_store *store, const char *name, const char *note
 
 weir_status weir_store_remove(weir_store *store, const char *name, weir_error *error) {
     static const wr_store_query removals[] = {WR_STORE_REMOVE_ALL_SNAPSHOTS,
-                                              WR_STORE_REMOVE_ENTRIES, WR_STORE_REMOVE_STREAM};
+                                              WR_STORE_REMOVE_ALL_MARKS, WR_STORE_REMOVE_ENTRIES,
+                                              WR_STORE_REMOVE_STREAM};
     int64_t id, entries;
     weir_status status = wr_store_find(store, name, &id, &entries, error);
     if (status == WEIR_OK) status = wr_store_begin(store, error);

@@ -4,6 +4,7 @@
  *     streams    one row each: name, note, how many entries, the index before the last of them
  *     entries    what streams were given: (stream, number), each with a checksum
  *     snapshots  files beside the database: (stream, entries that it contains)
+ *     marks      the same, of moments with a name: (stream, name)
  */
 #ifndef WR_STORE_INSIDE_H
 #define WR_STORE_INSIDE_H
@@ -13,7 +14,7 @@
 #include "weir/store.h"
 
 /* The version of the tables (PRAGMA user_version), and "weir" (PRAGMA application_id). */
-#define WR_STORE_VERSION 1
+#define WR_STORE_VERSION 2 /* 2: marks */
 #define WR_STORE_APPLICATION 0x77656972
 
 /* name, SQL */
@@ -43,7 +44,13 @@
     X(HAS_SNAPSHOT, "SELECT 1 FROM snapshots WHERE stream = ?1 AND entries = ?2")                  \
     X(REMOVE_SNAPSHOTS, "DELETE FROM snapshots WHERE stream = ?1 AND entries < ?2")                \
     X(REMOVE_LATER_SNAPSHOTS, "DELETE FROM snapshots WHERE stream = ?1 AND entries > ?2")          \
-    X(REMOVE_ALL_SNAPSHOTS, "DELETE FROM snapshots WHERE stream = ?1")
+    X(REMOVE_ALL_SNAPSHOTS, "DELETE FROM snapshots WHERE stream = ?1")                             \
+    X(ADD_MARK, "INSERT OR REPLACE INTO marks (stream, name, position) VALUES (?1, ?2, ?3)")       \
+    X(FIND_MARK, "SELECT id FROM marks WHERE stream = ?1 AND name = ?2")                           \
+    X(HAS_MARK, "SELECT 1 FROM marks WHERE stream = ?1 AND id = ?2")                               \
+    X(LIST_MARKS, "SELECT name, position FROM marks WHERE stream = ?1 ORDER BY id")                \
+    X(REMOVE_MARK, "DELETE FROM marks WHERE id = ?1")                                              \
+    X(REMOVE_ALL_MARKS, "DELETE FROM marks WHERE stream = ?1")
 
 typedef enum wr_store_query {
 #define WR_STORE_ENUM(name, sql) WR_STORE_##name,
@@ -109,7 +116,8 @@ void wr_store_snapshot_path(const weir_store *store, int64_t id, int64_t entries
 /* Write the file and its row, commit, and remove files that no row names. */
 weir_status wr_store_take_snapshot(weir_store *store, int64_t id, int64_t entries,
                                    weir_stream *stream, weir_error *error);
-/* Remove snapshot files that the database does not name, of one stream, or of all (0). */
+/* Remove files of snapshots and marks that the database does not name, of one stream, or of all
+ * (0). */
 void wr_store_sweep(weir_store *store, int64_t id);
 
 #endif

@@ -9,7 +9,7 @@
 #define WR_EXPORT_H
 
 #include "base/allocate.h"
-#include "train/parameters.h"
+#include "train/core/parameters.h"
 
 typedef struct wr_export {
     weir_train_shape shape;

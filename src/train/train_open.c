@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #include "train/trainer.h"
-#include "train/vocabulary.h"
+#include "train/vocabulary/vocabulary.h"
 
 /* ---- the folder ------------------------------------------------------------------------------ */
 

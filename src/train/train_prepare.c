@@ -13,7 +13,7 @@
 #include "base/new_file.h"
 #include "text/vocab.h"
 #include "train/available.h"
-#include "train/documents.h"
+#include "train/data/documents.h"
 #include "train/export.h"
 #include "train/trainer.h"
 

@@ -15,8 +15,8 @@
 #include <limits.h>
 
 #include "train/checkpoint.h"
-#include "train/core.h"
-#include "train/data.h"
+#include "train/core/core.h"
+#include "train/data/data.h"
 #include "train/exchange.h"
 #include "train/run_log.h"
 

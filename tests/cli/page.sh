@@ -10,7 +10,7 @@ session=''
 trap '[ -z "$session" ] || curl -s -m 10 -X DELETE "$hub/session/$session" >/dev/null
   clean_up' EXIT
 
-start --quiet
+start --quiet --store "$dir/store"
 chromedriver --port=0 >"$dir/driver" 2>&1 &
 others=$!
 wait_for 'the browser driver' grep -q 'successfully on port' "$dir/driver"
@@ -99,6 +99,18 @@ keys '#say' 'Who was hungry?'
 js 'document.querySelector("#ask").click()' >/dev/null
 till 'return document.querySelector("#asides li") !== null'
 equal 'the stream is not disturbed' "$(client "$base/v1/streams/$id" | jq .index)" "$read_"
+
+# the page again, and a server again: what was said is there
+pieces='return [...document.querySelectorAll(".piece")].map((e) => e.className.split(" ")[1] + ": "
+  + e.children[1].textContent + "~" + e.children[e.children.length - 1].textContent).join("|").replaceAll("~", "")'
+before=$(js "$pieces")
+ok 'five pieces' test "$(js 'return document.querySelectorAll(".piece").length')" = 5
+wd POST "/session/$session/url" '{"url": "about:blank"}' # whoever looks at a server that ends may complain
+stop
+start --quiet --store "$dir/store"
+wd POST "/session/$session/url" "$(jq -n --arg u "$base/" '{url: $u}')"
+till 'return document.querySelectorAll(".piece").length === 5'
+equal 'the same transcript' "$(js "$pieces")" "$before"
 
 # a mark, a fork
 js 'document.querySelector("#mark").click()' >/dev/null

@@ -8,7 +8,7 @@ prompt='the river runs on, and the mill hums by the weir all day and all night'
 
 # ---- text ---------------------------------------------------------------------------------------
 
-start --sinks 4 --window 28 --max-tokens 1000000000
+start --sinks 4 --window 28 --max-tokens 1000000000 --drain 300
 look "/health"
 is 200 'health'
 equal 'healthy' "$(json "$dir/out" status)" ok

@@ -116,6 +116,9 @@ held POST "/v1/streams/$stream/rewind" '{"mark":"here"}'
 equal 'rewound' "$status" 200
 held POST "/v1/chat/completions" "{\"stream_id\":\"$stream\",\"max_tokens\":3,\"messages\":[{\"role\":\"user\",\"content\":\"x\"}]}"
 equal 'on the stream' "$status" 200
+held GET "/v1/streams/$stream/text"
+equal 'its text' "$status" 200
+for kind in given message made moved; do says "\"kind\":\"$kind\""; done
 held DELETE "/v1/streams/$stream/marks/here"
 equal 'unmarked' "$status" 200
 held DELETE "/v1/streams/$stream/marks/here"

@@ -24,5 +24,14 @@ needs systemd-analyze
 sed "s|^ExecStart=[^ ]*|ExecStart=$(realpath "$weir")|" "$unit" >"$dir/weir.service"
 ok "systemd reads it: $(systemd-analyze verify "$dir/weir.service" 2>&1)" systemd-analyze verify "$dir/weir.service"
 equal 'without a word' "$(systemd-analyze verify "$dir/weir.service" 2>&1 | grep -F weir.service || :)" ''
+# as docs/server.md has the keys of root alone
+mkdir "$dir/weir.service.d"
+sed -n '/LoadCredential/,/api-key-file/p' "${WEIR_ROOT:-.}/docs/server.md" | sed "s|/usr/local/bin/weir|$(realpath "$weir")|; s/^ *//" >"$dir/drop-in"
+{
+  echo '[Service]'
+  cat "$dir/drop-in"
+} >"$dir/weir.service.d/keys.conf"
+equal 'three lines' "$(wc -l <"$dir/drop-in")" 3
+equal 'keys as a credential' "$(systemd-analyze verify "$dir/weir.service" 2>&1 | grep -F -e weir.service -e keys.conf || :)" ''
 ok 'little is left open' systemd-analyze security --offline=true --threshold=20 "$dir/weir.service" >"$dir/out" 2>&1
 done_with

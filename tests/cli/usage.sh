@@ -175,6 +175,26 @@ for command in logits make-random; do
   ok "help does not list $command" not grep -q "^  $command" "$dir/help"
 done
 
+# The pages and the commands know the same options.
+docs=${WEIR_ROOT:-$(dirname "$0")/../..}/docs
+options_of() { grep -oE -e '(^|[^-[:alnum:]])--[a-z0-9][a-z0-9-]*' "$@" | sed 's/^[^-]*//' | LC_ALL=C sort -u; }
+sed -n 's/^  \([a-z]*\)  .*/\1/p' "$dir/help" >"$dir/commands"
+ok 'there are commands' test "$(wc -l <"$dir/commands")" -gt 10
+printf 'logits\nmake-random\n' >>"$dir/commands"
+while read -r command; do
+  "$weir" "$command" --help
+done <"$dir/commands" >"$dir/all"
+options_of "$dir/all" >"$dir/known"
+cat "$docs/commands.md" "$docs/server.md" "$docs/probe.md" >"$dir/pages"
+options_of "$dir/pages" >"$dir/written"
+# not those of tests, and what belongs to other programs
+"$weir" make-random --help >"$dir/out"
+options_of "$dir/out" | LC_ALL=C comm -23 "$dir/known" - | LC_ALL=C comm -23 - "$dir/written" >"$dir/lacking"
+equal 'options that no page has' "$(grep -vx -e --json "$dir/lacking" || :)" ''
+options_of "$docs/commands.md" | LC_ALL=C comm -13 "$dir/known" - >"$dir/unknown"
+equal 'options that are none' \
+  "$(grep -vx -e --help -e --context-shift -e --rounds -e --peer-args -e --weir-args "$dir/unknown" || :)" ''
+
 # Forms that are right.
 for arguments in '--window=8 --sinks=2' '--window 8' '--cache 12' '--cache=0012' \
   '--policy window --window 8' '--policy recompute --cache 8' '--policy dense' '--seed 1k' \

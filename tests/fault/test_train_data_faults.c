@@ -9,7 +9,7 @@
 
 #include "support/failing_allocator.h"
 #include "support/train_text.h"
-#include "train/vocabulary.h"
+#include "train/vocabulary/vocabulary.h"
 
 static weir_status train(const weir_allocator *allocator, int64_t size, weir_error *error) {
     const char *path = scratch_path("text");

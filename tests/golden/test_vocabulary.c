@@ -10,7 +10,7 @@
 
 #include "support/scratch.h"
 #include "text/vocab.h"
-#include "train/vocabulary.h"
+#include "train/vocabulary/vocabulary.h"
 
 static const char *source_path(const char *name, char path[1024]) {
     const char *root = getenv("WEIR_ROOT");

@@ -2,8 +2,8 @@
  * of softmax: within the rounding to bfloat16, at odd sizes, the same bits for 1 to 3 threads. */
 #include "kernels/check.h"
 
-#include "train/products.h"
-#include "train/train_kernels.h"
+#include "train/kernels/products.h"
+#include "train/kernels/train_kernels.h"
 
 typedef struct shape {
     int64_t samples, context, heads, kv_heads, head_dim;

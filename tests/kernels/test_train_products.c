@@ -3,8 +3,8 @@
  */
 #include "kernels/check.h"
 
-#include "train/products.h"
-#include "train/products_inside.h"
+#include "train/kernels/products.h"
+#include "train/kernels/products_inside.h"
 
 static const wr_products *const tables[] = {&wr_products_bf16};
 

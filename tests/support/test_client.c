@@ -73,7 +73,7 @@ static bool take_answer(int fd, client_watch *watch, void *context, client_answe
         used += (size_t)got;
         answer->data[used] = '\0';
         look_at(answer, used);
-        if (watch != NULL && answer->body != NULL) watch(context, answer);
+        if (watch != NULL && answer->body != NULL && !watch(context, answer)) return false;
         if (capacity - used < 1024) {
             size_t at = answer->body != NULL ? (size_t)(answer->body - answer->data) : 0;
             char *more = realloc(answer->data, capacity *= 2);

@@ -16,8 +16,8 @@ typedef struct client_answer {
     bool whole;  /* as long as its headers say; unsaid: the connection ended in order */
 } client_answer;
 
-/* Called with what has come so far, whenever more came. */
-typedef void client_watch(void *context, const client_answer *answer);
+/* Called with what has come so far, whenever more came. False: no more is wanted. */
+typedef bool client_watch(void *context, const client_answer *answer);
 
 /* `path` "/…"; `type` and `body` NULL: none, and `size` bytes of it else. `watch` may be NULL.
  * Frees what the answer held before. False: no whole answer came. */

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 
 #include "base/random.h"
-#include "train/core.h"
+#include "train/core/core.h"
 
 static const weir_train_shape odd_shape = {.layers = 2,
                                            .width = 18,

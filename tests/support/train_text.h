@@ -5,7 +5,7 @@
 #include "support/scratch.h"
 #include "support/token_list.h"
 #include "support/vocab_sample.h"
-#include "train/data.h"
+#include "train/data/data.h"
 
 /* A GGUF file with the vocabulary of a seed. */
 static inline const char *train_vocabulary(const char *name, uint64_t seed, int options,

@@ -17,32 +17,16 @@
 #include <unistd.h>
 
 #include "base/file.h"
-
-static char folder[256]; /* a fresh one for this run */
-
-static const char *path_of(const char *name) {
-    static char paths[4][512];
-    static int next;
-    char *path = paths[next++ % 4];
-    snprintf(path, sizeof paths[0], "%s/%s", folder, name);
-    return path;
-}
-
-static int make_folder(void **state) {
-    (void)state;
-    const char *parent = getenv("TMPDIR");
-    snprintf(folder, sizeof folder, "%s/weir-test.XXXXXX", parent != NULL ? parent : "/tmp");
-    return mkdtemp(folder) == NULL;
-}
+#include "support/scratch.h"
 
 /* Names in the folder, . and .. aside. */
 static int count_names(bool remove_them) {
     int count = 0;
-    DIR *names = opendir(folder);
+    DIR *names = opendir(scratch_folder);
     assert_non_null(names);
     for (struct dirent *name; (name = readdir(names)) != NULL;) {
         if (strcmp(name->d_name, ".") == 0 || strcmp(name->d_name, "..") == 0) continue;
-        if (remove_them) remove(path_of(name->d_name));
+        if (remove_them) remove(scratch_path(name->d_name));
         count++;
     }
     closedir(names);
@@ -57,7 +41,7 @@ static int empty_folder(void **state) {
 
 static int remove_folder(void **state) {
     (void)state;
-    return rmdir(folder);
+    return rmdir(scratch_folder);
 }
 
 static void assert_content(const char *path, const char *text) {
@@ -82,23 +66,23 @@ static void map_refuses(const char *path, weir_status status, const char *reason
 
 static void mapping_says_what_is_wrong(void **state) {
     (void)state;
-    map_refuses(path_of("none"), WEIR_IO, "no such file");
-    map_refuses(folder, WEIR_IO, "folder");
+    map_refuses(scratch_path("none"), WEIR_IO, "no such file");
+    map_refuses(scratch_folder, WEIR_IO, "folder");
     map_refuses("/dev/null", WEIR_IO, "not a regular file");
     map_refuses("", WEIR_IO, "");
 
-    const char *pipe = path_of("pipe"); /* must not wait for a writer */
+    const char *pipe = scratch_path("pipe"); /* must not wait for a writer */
     assert_int_equal(mkfifo(pipe, 0600), 0);
     map_refuses(pipe, WEIR_IO, "not a regular file");
 
-    const char *empty = path_of("empty");
+    const char *empty = scratch_path("empty");
     assert_int_equal(wr_file_replace(empty, "", 0, NULL, NULL), WEIR_OK);
     map_refuses(empty, WEIR_DAMAGED, "empty");
 }
 
 static void replacing_creates_and_replaces(void **state) {
     (void)state;
-    const char *path = path_of("file");
+    const char *path = scratch_path("file");
     assert_int_equal(wr_file_replace(path, "first", 5, NULL, NULL), WEIR_OK);
     assert_content(path, "first");
     assert_int_equal(chmod(path, 0640), 0);
@@ -108,7 +92,7 @@ static void replacing_creates_and_replaces(void **state) {
     assert_int_equal(stat(path, &about), 0);
     assert_int_equal(about.st_mode & 07777, 0640);
 
-    const char *link = path_of("link"); /* a link stays a link */
+    const char *link = scratch_path("link"); /* a link stays a link */
     assert_int_equal(symlink("file", link), 0);
     assert_int_equal(wr_file_replace(link, "third", 5, NULL, NULL), WEIR_OK);
     assert_content(path, "third");
@@ -119,7 +103,7 @@ static void replacing_creates_and_replaces(void **state) {
 
 static void a_mapping_outlives_the_replaced_file(void **state) {
     (void)state;
-    const char *path = path_of("file");
+    const char *path = scratch_path("file");
     wr_map map;
     assert_int_equal(wr_file_replace(path, "before", 6, NULL, NULL), WEIR_OK);
     assert_int_equal(wr_map_open(path, &map, NULL), WEIR_OK);
@@ -136,9 +120,9 @@ static void replace_refuses(const char *path) {
 
 static void replacing_refuses_what_it_cannot(void **state) {
     (void)state;
-    replace_refuses(folder);
+    replace_refuses(scratch_folder);
     replace_refuses("/dev/null");
-    replace_refuses(path_of("none/file"));
+    replace_refuses(scratch_path("none/file"));
     char long_path[8000];
     memset(long_path, 'a', sizeof long_path - 1);
     long_path[sizeof long_path - 1] = '\0';
@@ -148,14 +132,14 @@ static void replacing_refuses_what_it_cannot(void **state) {
 
 static void replacing_in_an_unwritable_folder_leaves_the_old_file(void **state) {
     (void)state;
-    const char *path = path_of("file");
+    const char *path = scratch_path("file");
     assert_int_equal(wr_file_replace(path, "old", 3, NULL, NULL), WEIR_OK);
-    assert_int_equal(chmod(folder, 0555), 0);
+    assert_int_equal(chmod(scratch_folder, 0555), 0);
     bool root = geteuid() == 0; /* whom nothing forbids: be somebody else meanwhile */
     bool somebody = !root || seteuid(65534) == 0;
     if (somebody) replace_refuses(path);
     if (root && somebody) assert_int_equal(seteuid(0), 0);
-    assert_int_equal(chmod(folder, 0755), 0);
+    assert_int_equal(chmod(scratch_folder, 0755), 0);
     assert_content(path, "old");
     assert_int_equal(count_names(false), 1);
 }
@@ -164,7 +148,7 @@ static void replacing_in_an_unwritable_folder_leaves_the_old_file(void **state) 
 static void replacing_that_fails_halfway_leaves_the_old_file(void **state) {
     (void)state;
     enum { SIZE = 1 << 20 };
-    const char *path = path_of("file");
+    const char *path = scratch_path("file");
     assert_int_equal(wr_file_replace(path, "old", 3, NULL, NULL), WEIR_OK);
     uint8_t *big = calloc(1, SIZE);
     struct rlimit before;
@@ -192,5 +176,5 @@ int main(void) {
                                   empty_folder),
         cmocka_unit_test_teardown(replacing_that_fails_halfway_leaves_the_old_file, empty_folder),
     };
-    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+    return cmocka_run_group_tests(tests, scratch_make, remove_folder);
 }

@@ -1,6 +1,7 @@
 /* A store: what it keeps, what it refuses, and what happens when the disk is full. */
 #include "support/store_ops.h"
 
+#include <sqlite3.h>
 #include <sys/wait.h>
 
 #include "base/file.h"
@@ -130,6 +131,99 @@ static void a_removed_stream_leaves_nothing(void **state) {
                    &error, "has no stream a");
     assert_null(stream);
     weir_store_close(store);
+}
+
+static weir_status see_mark(void *context, const char *mark, int64_t index) {
+    char *seen = context;
+    snprintf(seen + strlen(seen), 100, "%s:%lld ", mark, (long long)index);
+    return WEIR_OK;
+}
+
+static void expect_marked(weir_store *store, const char *mark, int64_t steps) {
+    weir_error error;
+    weir_stream *stream = NULL, *twin = store_twin(tiny.model, 1, steps);
+    weir_stream_options options = weir_stream_options_default();
+    options.threads = 1;
+    must(weir_store_load_mark(store, "a", mark, &options, &stream, &error), &error);
+    assert_same_stream(stream, twin);
+    weir_stream_destroy(stream);
+    weir_stream_destroy(twin);
+}
+
+static void marks_are_kept_and_replaced(void **state) {
+    (void)state;
+    weir_error error;
+    weir_stream *none = NULL, *at5 = store_twin(tiny.model, 1, 5),
+                *at9 = store_twin(tiny.model, 1, 9);
+    char seen[300] = "", wanted[300];
+    weir_store *store = lived("marked", 12, 3);
+    must(weir_store_mark(store, "a", "here", at9, &error), &error);
+    must(weir_store_mark(store, "a", "there", at9, &error), &error);
+    must(weir_store_mark(store, "a", "here", at5, &error), &error);
+    assert_int_equal(scratch_files("marked", "mark-", false, NULL), 2);
+    assert_refused(weir_store_mark(store, "a", "", at5, &error), WEIR_USAGE, &error, "1 to 128");
+    assert_refused(weir_store_mark(store, "b", "x", at5, &error), WEIR_USAGE, &error,
+                   "no stream b");
+    assert_refused(weir_store_unmark(store, "a", "x", &error), WEIR_USAGE, &error, "no mark x");
+    weir_store_close(store);
+
+    store = open_store("marked");
+    must(weir_store_list_marks(store, "a", see_mark, seen, &error), &error);
+    snprintf(wanted, sizeof wanted, "there:%lld here:%lld ", (long long)stream_state(at9).index,
+             (long long)stream_state(at5).index);
+    assert_string_equal(seen, wanted);
+    expect_marked(store, "here", 5);
+    expect_marked(store, "there", 9);
+    expect_restored(store, 12, &(weir_restored){0}); /* the stream itself knows nothing of them */
+    must(weir_store_unmark(store, "a", "here", &error), &error);
+    assert_refused(weir_store_load_mark(store, "a", "here", NULL, &none, &error), WEIR_USAGE,
+                   &error, "no mark here");
+    assert_int_equal(scratch_files("marked", "mark-", false, NULL), 1);
+    must(weir_store_remove(store, "a", &error), &error);
+    assert_int_equal(scratch_files("marked", "mark-", false, NULL), 0);
+    weir_store_close(store);
+    weir_stream_destroy(at5);
+    weir_stream_destroy(at9);
+}
+
+/* A store of version 1 has no table of marks: it gets one, and keeps its streams. */
+static void an_older_store_is_brought_up(void **state) {
+    (void)state;
+    weir_error error;
+    sqlite3 *database = NULL;
+    weir_store_close(lived("first", 12, 3));
+    assert_int_equal(sqlite3_open(in_folder("first", "streams.db"), &database), SQLITE_OK);
+    assert_int_equal(
+        sqlite3_exec(database, "DROP TABLE marks; PRAGMA user_version = 1", NULL, NULL, NULL),
+        SQLITE_OK);
+    sqlite3_close(database);
+    weir_store *store = open_store("first");
+    weir_stream *at5 = store_twin(tiny.model, 1, 5);
+    must(weir_store_mark(store, "a", "here", at5, &error), &error);
+    weir_store_close(store);
+    store = open_store("first");
+    expect_marked(store, "here", 5);
+    expect_restored(store, 12, &(weir_restored){0});
+    weir_store_close(store);
+    weir_stream_destroy(at5);
+}
+
+static void a_mark_on_a_full_disk_is_none(void **state) {
+    (void)state;
+    weir_error error;
+    char seen[300] = "";
+    weir_store *store = lived("fullmark", 12, 3);
+    weir_stream *at5 = store_twin(tiny.model, 1, 5);
+    scratch_disk_holds(1000);
+    assert_refused(weir_store_mark(store, "a", "here", at5, &error), WEIR_IO, &error, "");
+    scratch_disk_holds(0);
+    must(weir_store_list_marks(store, "a", see_mark, seen, &error), &error);
+    assert_string_equal(seen, "");
+    assert_int_equal(scratch_files("fullmark", "mark-", false, NULL), 0);
+    must(weir_store_mark(store, "a", "here", at5, &error), &error);
+    expect_marked(store, "here", 5);
+    weir_store_close(store);
+    weir_stream_destroy(at5);
 }
 
 static void names_are_checked(void **state) {
@@ -319,6 +413,9 @@ int main(void) {
         cmocka_unit_test(what_is_not_committed_never_was),
         cmocka_unit_test(without_replay_the_rest_is_forgotten),
         cmocka_unit_test(a_removed_stream_leaves_nothing),
+        cmocka_unit_test(marks_are_kept_and_replaced),
+        cmocka_unit_test(an_older_store_is_brought_up),
+        cmocka_unit_test(a_mark_on_a_full_disk_is_none),
         cmocka_unit_test(names_are_checked),
         cmocka_unit_test(another_model_is_refused),
         cmocka_unit_test(newer_and_foreign_stores_are_refused),

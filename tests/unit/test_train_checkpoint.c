@@ -20,42 +20,26 @@
 #include <unistd.h>
 
 #include "support/failing_allocator.h"
+#include "support/scratch.h"
 #include "train/checkpoint.h"
+#include "train/core/parameters.h"
 #include "train/exchange.h"
-#include "train/parameters.h"
 #include "train/run_log.h"
 
 enum { NUMBERS = 100 };
-
-static char folder[200];
-
-static const char *path_of(const char *name) {
-    static char paths[4][256];
-    static int next;
-    char *path = paths[next++ % 4];
-    snprintf(path, sizeof paths[0], "%s/%s", folder, name);
-    return path;
-}
-
-static int make_folder(void **state) {
-    (void)state;
-    const char *parent = getenv("TMPDIR");
-    snprintf(folder, sizeof folder, "%.100s/weir-train.XXXXXX", parent != NULL ? parent : "/tmp");
-    return mkdtemp(folder) == NULL;
-}
 
 static int empty_folder(void **state) {
     static const char *const names[] = {"checkpoint", "checkpoint.previous", "log.csv"};
     (void)state;
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        unlink(path_of(names[i]));
+        unlink(scratch_path(names[i]));
     }
     return 0;
 }
 
 static int remove_folder(void **state) {
     empty_folder(state);
-    return rmdir(folder); /* nothing else was left there */
+    return rmdir(scratch_folder); /* nothing else was left there */
 }
 
 static void assert_said(weir_status got, weir_status wanted, const weir_error *error,
@@ -90,7 +74,7 @@ static wr_checkpoint make_checkpoint(int64_t step) {
 static void write_step(int64_t step) {
     weir_error error;
     wr_checkpoint checkpoint = make_checkpoint(step);
-    if (wr_checkpoint_write(folder, &checkpoint, NULL, &error) != WEIR_OK) {
+    if (wr_checkpoint_write(scratch_folder, &checkpoint, NULL, &error) != WEIR_OK) {
         fail_msg("%s", error.message);
     }
 }
@@ -99,7 +83,7 @@ static void assert_stands(int64_t step, bool previous) {
     weir_error error = {.message = ""};
     wr_checkpoint_file file;
     wr_checkpoint wanted = make_checkpoint(step);
-    assert_int_equal(wr_checkpoint_open(folder, &file, &error), WEIR_OK);
+    assert_int_equal(wr_checkpoint_open(scratch_folder, &file, &error), WEIR_OK);
     assert_non_null(file.map.data);
     assert_int_equal(file.previous, previous);
     assert_memory_equal(&file.checkpoint.recipe, &wanted.recipe, sizeof wanted.recipe);
@@ -115,20 +99,20 @@ static void assert_stands(int64_t step, bool previous) {
 static void test_comes_back(void **state) {
     (void)state;
     wr_checkpoint_file file;
-    assert_int_equal(wr_checkpoint_open(folder, &file, NULL), WEIR_OK);
+    assert_int_equal(wr_checkpoint_open(scratch_folder, &file, NULL), WEIR_OK);
     assert_null(file.map.data); /* there is none */
     for (int64_t step = 0; step < 4; step++) {
         write_step(step);
         assert_stands(step, false);
     }
     struct stat about;
-    assert_int_equal(stat(path_of("checkpoint"), &about), 0);
+    assert_int_equal(stat(scratch_path("checkpoint"), &about), 0);
     assert_int_equal(about.st_size, wr_checkpoint_size(NUMBERS));
-    unlink(path_of("checkpoint"));
+    unlink(scratch_path("checkpoint"));
     assert_stands(2, true);
-    assert_int_equal(wr_checkpoint_remove(folder, NULL), WEIR_OK);
-    assert_int_equal(wr_checkpoint_remove(folder, NULL), WEIR_OK);
-    assert_int_equal(wr_checkpoint_open(folder, &file, NULL), WEIR_OK);
+    assert_int_equal(wr_checkpoint_remove(scratch_folder, NULL), WEIR_OK);
+    assert_int_equal(wr_checkpoint_remove(scratch_folder, NULL), WEIR_OK);
+    assert_int_equal(wr_checkpoint_open(scratch_folder, &file, NULL), WEIR_OK);
     assert_null(file.map.data);
 }
 
@@ -151,25 +135,25 @@ static void test_damaged(void **state) {
         weir_error error;
         empty_folder(NULL);
         write_step(5);
-        change_byte(path_of("checkpoint"), at);
-        weir_status status = wr_checkpoint_open(folder, &file, &error);
+        change_byte(scratch_path("checkpoint"), at);
+        weir_status status = wr_checkpoint_open(scratch_folder, &file, &error);
         if (status != WEIR_UNSUPPORTED) { /* another version, as it seems */
             assert_said(status, WEIR_DAMAGED, &error, "--fresh begins anew");
         }
-        assert_non_null(strstr(error.message, path_of("checkpoint")));
+        assert_non_null(strstr(error.message, scratch_path("checkpoint")));
         assert_null(file.map.data);
     }
     for (off_t length = 0; length < size; length += 97) {
         empty_folder(NULL);
         write_step(6);
         write_step(7);
-        assert_int_equal(truncate(path_of("checkpoint"), length), 0);
+        assert_int_equal(truncate(scratch_path("checkpoint"), length), 0);
         assert_stands(6, true);
     }
     weir_error error;
     wr_checkpoint_file file;
-    assert_int_equal(truncate(path_of("checkpoint.previous"), 99), 0);
-    assert_said(wr_checkpoint_open(folder, &file, &error), WEIR_DAMAGED, &error,
+    assert_int_equal(truncate(scratch_path("checkpoint.previous"), 99), 0);
+    assert_said(wr_checkpoint_open(scratch_folder, &file, &error), WEIR_DAMAGED, &error,
                 "and so is the one before it: --fresh");
 }
 
@@ -183,7 +167,7 @@ static void test_memory(void **state) {
         weir_error error;
         wr_checkpoint checkpoint = make_checkpoint(2);
         memory.fail_at = n;
-        status = wr_checkpoint_write(folder, &checkpoint, &memory.allocator, &error);
+        status = wr_checkpoint_write(scratch_folder, &checkpoint, &memory.allocator, &error);
         assert_true(failing_allocator_clean(&memory));
         if (status != WEIR_OK) {
             assert_said(status, WEIR_MEMORY, &error, "memory");
@@ -207,12 +191,12 @@ static void test_full_disk(void **state) {
         limit = before;
         limit.rlim_cur = size;
         setrlimit(RLIMIT_FSIZE, &limit);
-        weir_status status = wr_checkpoint_write(folder, &checkpoint, NULL, &error);
+        weir_status status = wr_checkpoint_write(scratch_folder, &checkpoint, NULL, &error);
         setrlimit(RLIMIT_FSIZE, &before);
-        assert_said(status, WEIR_IO, &error, path_of("checkpoint"));
+        assert_said(status, WEIR_IO, &error, scratch_path("checkpoint"));
         assert_stands(2, false);
     }
-    unlink(path_of("checkpoint"));
+    unlink(scratch_path("checkpoint"));
     assert_stands(1, true);
 }
 
@@ -290,7 +274,7 @@ static void add_lines(wr_run_log *log, int64_t first, int64_t last) {
 static wr_run_log *open_log(int64_t step) {
     weir_error error;
     wr_run_log *log;
-    if (wr_run_log_open(path_of("log.csv"), 2, step, NULL, &log, &error) != WEIR_OK) {
+    if (wr_run_log_open(scratch_path("log.csv"), 2, step, NULL, &log, &error) != WEIR_OK) {
         fail_msg("%s", error.message);
     }
     return log;
@@ -299,7 +283,7 @@ static wr_run_log *open_log(int64_t step) {
 /* The steps in the log are 1 ... last, each once. */
 static void assert_log(int64_t last) {
     char text[256];
-    FILE *file = fopen(path_of("log.csv"), "r");
+    FILE *file = fopen(scratch_path("log.csv"), "r");
     assert_non_null(file);
     assert_non_null(fgets(text, sizeof text, file));
     assert_int_equal(strncmp(text, "step,tokens,rate,loss,", 22), 0);
@@ -324,7 +308,7 @@ static void test_log(void **state) {
     add_lines(log, 7, 12);
     wr_run_log_close(log);
     assert_log(12);
-    FILE *file = fopen(path_of("log.csv"), "a"); /* killed in the middle of a line */
+    FILE *file = fopen(scratch_path("log.csv"), "a"); /* killed in the middle of a line */
     assert_non_null(file);
     fputs("13,130,0", file);
     fclose(file);
@@ -335,9 +319,9 @@ static void test_log(void **state) {
     assert_log(0);
     wr_run_log_close(log);
     weir_error error;
-    assert_int_equal(truncate(path_of("log.csv"), 9), 0);
-    assert_said(wr_run_log_open(path_of("log.csv"), 2, 3, NULL, &log, &error), WEIR_USAGE, &error,
-                "is not the log of this run");
+    assert_int_equal(truncate(scratch_path("log.csv"), 9), 0);
+    assert_said(wr_run_log_open(scratch_path("log.csv"), 2, 3, NULL, &log, &error), WEIR_USAGE,
+                &error, "is not the log of this run");
     assert_null(log);
     empty_folder(NULL);
     log = open_log(5); /* it was removed: it goes on with what comes */
@@ -355,7 +339,7 @@ static void test_log_fails(void **state) {
     getrlimit(RLIMIT_FSIZE, &before);
     signal(SIGXFSZ, SIG_IGN);
     struct stat about;
-    assert_int_equal(stat(path_of("log.csv"), &about), 0);
+    assert_int_equal(stat(scratch_path("log.csv"), &about), 0);
     limit = before;
     limit.rlim_cur = (rlim_t)about.st_size + 5;
     setrlimit(RLIMIT_FSIZE, &limit);
@@ -365,13 +349,14 @@ static void test_log_fails(void **state) {
     assert_said(status, WEIR_IO, &error, "the log cannot be written");
     assert_log(4); /* no half line */
     wr_run_log_close(log);
-    assert_said(wr_run_log_open(path_of("none/log.csv"), 2, 0, NULL, &log, &error), WEIR_IO, &error,
-                "the log cannot be written");
+    assert_said(wr_run_log_open(scratch_path("none/log.csv"), 2, 0, NULL, &log, &error), WEIR_IO,
+                &error, "the log cannot be written");
     for (int64_t n = 1; n < 4; n++) {
         failing_allocator memory;
         failing_allocator_init(&memory);
         memory.fail_at = n;
-        if (wr_run_log_open(path_of("log.csv"), 2, 4, &memory.allocator, &log, &error) == WEIR_OK) {
+        if (wr_run_log_open(scratch_path("log.csv"), 2, 4, &memory.allocator, &log, &error) ==
+            WEIR_OK) {
             wr_run_log_close(log);
             assert_true(n > 2);
         }
@@ -431,5 +416,5 @@ int main(void) {
         cmocka_unit_test(test_presets),
         cmocka_unit_test(test_alone),
     };
-    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+    return cmocka_run_group_tests(tests, scratch_make, remove_folder);
 }

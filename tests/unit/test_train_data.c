@@ -10,7 +10,7 @@
 #include <fcntl.h>
 
 #include "support/train_text.h"
-#include "train/sample_order.h"
+#include "train/data/sample_order.h"
 
 #define BYTE(c) (3 + (int32_t)(uint8_t)(c)) /* its token, in a vocabulary of bytes */
 

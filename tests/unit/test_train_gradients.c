@@ -7,7 +7,7 @@
 #include <math.h>
 #include <stdio.h>
 
-#include "train/train_kernels.h"
+#include "train/kernels/train_kernels.h"
 
 enum { SAMPLES = 2, ALL_BELOW = 64, DRAWN = 16 };
 

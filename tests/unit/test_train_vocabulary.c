@@ -11,7 +11,7 @@
 #include "support/token_list.h"
 #include "text/detokenizer.h"
 #include "text/vocab_inside.h"
-#include "train/vocabulary.h"
+#include "train/vocabulary/vocabulary.h"
 
 #define MARK "\xE2\x96\x81"
 #define FIRST 259

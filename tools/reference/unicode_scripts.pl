@@ -1,6 +1,6 @@
-# Write src/train/script_table.c: the scripts of Unicode's characters, as this perl knows them.
+# Write src/train/vocabulary/script_table.c: the scripts of Unicode's characters, as this perl knows them.
 #
-#     perl unicode_scripts.pl > ../../src/train/script_table.c && clang-format-14 -i ...
+#     perl unicode_scripts.pl > ../../src/train/vocabulary/script_table.c && clang-format-14 -i ...
 use strict;
 use warnings;
 use Unicode::UCD qw(prop_invmap);
@@ -23,7 +23,7 @@ my $next = 2;
 print "/* Which characters belong to which script: see scripts.h. Unicode "
     . Unicode::UCD::UnicodeVersion() . ", written by\n"
     . " * tools/reference/unicode_scripts.pl. Numbers tell scripts apart and mean nothing else. */\n"
-    . "#include \"train/scripts.h\"\n\n"
+    . "#include \"train/vocabulary/scripts.h\"\n\n"
     . "const wr_script_range wr_script_table[] = {\n";
 for (@ranges) {
     my ($first, $last, $script) = @$_;

@@ -280,8 +280,6 @@ static const wr_hf_family families[] = {
 };
 enum { FAMILIES = sizeof families / sizeof families[0] };
 
-const wr_hf_family *wr_hf_family_at(size_t i) { return i < FAMILIES ? &families[i] : NULL; }
-
 /* ---- finding it --------------------------------------------------------------------------------
  */
 

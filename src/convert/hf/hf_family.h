@@ -81,8 +81,6 @@ typedef struct wr_hf_family {
 weir_status wr_hf_family_find(const wr_json *config, const char *folder, const wr_hf_family **out,
                               weir_error *error);
 
-const wr_hf_family *wr_hf_family_at(size_t i); /* NULL after the last */
-
 extern const wr_rename wr_renames_llama[], wr_renames_neox[], wr_renames_falcon[], wr_renames_mpt[],
     wr_renames_gpt2[], wr_renames_stablelm[], wr_renames_phi2[], wr_renames_phi3[],
     wr_renames_qwen[], wr_renames_gemma[], wr_renames_gemma2[], wr_renames_starcoder2[],

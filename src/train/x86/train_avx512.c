@@ -1,5 +1,0 @@
-/* AVX-512. */
-#define WR_LANES_BYTES 64
-#define WR_TRAIN_TABLE wr_train_kernels_avx512
-#define WR_TRAIN_LEVEL "avx512"
-#include "train/lanes/train_table.h"

@@ -12,15 +12,17 @@
 enum {
     TOKEN_VECS = 2, /* vectors of keys, or of a value, at a time */
     CHAINS = 4,     /* heads at a time, times TOKEN_VECS: as many sums hide an addition's latency */
+    SEQUENCES = 4,  /* of lines that are asked for */
     RUN = 4         /* elements of keys, or values, between two looks at the end of a loop */
 };
 
-/* What is asked for while a page is computed: the keys of the next one, then its values, `lines` at
- * each step. Steps are runs of elements or values, and pairs of heads whose weights are computed.
- */
+/* What is asked for while a page is computed: the next one, in SEQUENCES parts side by side, as the
+ * prefetcher of the second cache follows each by itself; `lines` of a part at each step. Steps are
+ * runs of elements or values, and pairs of heads whose weights are computed. */
 typedef struct asking {
-    const uint8_t *at, *end; /* never read */
-    int64_t lines;
+    const uint8_t *at; /* never read */
+    int64_t left;      /* lines of a part */
+    int64_t lines, apart;
 } asking;
 
 /* A page, for heads that are computed together: those of some KV heads, or some of one. */
@@ -56,8 +58,9 @@ INLINE int kvs_at_once(const part of) {
 }
 
 INLINE void ask(asking *next) {
-    for (int64_t i = 0; i < next->lines && next->at < next->end; i++, next->at += 64)
-        __builtin_prefetch(next->at, 0, 2);
+    for (int64_t i = 0; i < next->lines && next->left > 0; i++, next->left--, next->at += 64)
+        UNROLLED for (int k = 0; k < SEQUENCES; k++)
+            __builtin_prefetch(next->at + k * next->apart, 0, 2);
 }
 
 /* Element d of the keys from place `at` on, TOKEN_VECS vectors, of KV heads kv, kv + 1, ..., for
@@ -386,18 +389,19 @@ static int64_t page_bytes(const wr_attention *job, wr_kv_type type) {
            (int64_t)(wr_kv_row_bytes(type, job->key_dim) + wr_kv_row_bytes(type, job->value_dim));
 }
 
-/* Lines of the next page that a step asks for. */
-static int64_t lines_of_step(const wr_attention *job, wr_kv_type type) {
+/* How pages are asked for. */
+static asking asking_of(const wr_attention *job, wr_kv_type type) {
     const int64_t columns = TOKEN_VECS * LANES;
     const int64_t score = (job->key_dim + RUN - 1) / RUN * (WR_PAGE_TOKENS / columns);
     const int64_t add = WR_PAGE_TOKENS / RUN * ((job->value_dim + columns - 1) / columns);
+    const int64_t lines = (page_bytes(job, type) / 64 + SEQUENCES - 1) / SEQUENCES;
     int64_t steps = 0;
     for (int32_t head = 0; head < job->heads;) {
         const part_place here = part_at(job, head);
         steps += (score + add) * (here.of.kvs / kvs_at_once(here.of)) + here.heads / 2;
         head += here.heads;
     }
-    return (page_bytes(job, type) / 64 + steps - 1) / steps;
+    return (asking){.left = lines, .lines = (lines + steps - 1) / steps, .apart = lines * 64};
 }
 
 /* `next`: what is read after the sequence, or NULL. */
@@ -407,12 +411,12 @@ static void attend_sequence(token_state *at, const wr_kv_sequence *from, const f
     copy_query(at, query);
     const int32_t last = (span.end - 1) / WR_PAGE_TOKENS;
     const size_t stride = wr_kv_row_bytes(from->type, at->job->value_dim);
-    const int64_t bytes = page_bytes(at->job, from->type);
-    asking next = {.lines = lines_of_step(at->job, from->type)};
+    const asking each = asking_of(at->job, from->type);
     for (int32_t i = span.begin / WR_PAGE_TOKENS; i <= last; i++) {
         const uint8_t *page = from->pages[i];
+        asking next = each;
         next.at = i < last ? from->pages[i + 1] + from->key_offset : then;
-        next.end = next.at != NULL ? next.at + bytes : NULL;
+        if (next.at == NULL) next.left = 0;
         page_step p = {.keys = page + from->key_offset,
                        .values = page + from->value_offset,
                        .next = next,

@@ -1,6 +1,7 @@
 #include "embeddings.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,6 +24,8 @@ struct server_embeddings {
     int32_t threads;
     int64_t most_waiting;
     int64_t width;
+    int64_t bytes;           /* that the embedder takes */
+    atomic_bool has_room;    /* they were promised */
     weir_embedder *embedder; /* the thread's own */
     pthread_t thread;
     bool started;
@@ -49,12 +52,17 @@ static weir_status count_token(void *context, const int32_t *tokens, int64_t cou
     return WEIR_OK;
 }
 
+static weir_embed_options options_of(const server_embeddings *embeddings) {
+    weir_embed_options options = weir_embed_options_default();
+    options.threads = embeddings->threads;
+    return options;
+}
+
 static weir_status prepare(server_embeddings *embeddings, weir_error *error) {
     if (embeddings->embedder != NULL) {
         return WEIR_OK;
     }
-    weir_embed_options options = weir_embed_options_default();
-    options.threads = embeddings->threads;
+    const weir_embed_options options = options_of(embeddings);
     return weir_embedder_create(embeddings->model, &options, &embeddings->embedder, error);
 }
 
@@ -202,6 +210,16 @@ void embeddings_submit(server_embeddings *embeddings, json_t *object, embed_requ
     }
 }
 
+int64_t embeddings_bytes(const server_embeddings *embeddings) { return embeddings->bytes; }
+
+bool embeddings_have_room(server_embeddings *embeddings) {
+    return atomic_load(&embeddings->has_room);
+}
+
+void embeddings_give_room(server_embeddings *embeddings) {
+    atomic_store(&embeddings->has_room, true);
+}
+
 /* ---- life ------------------------------------------------------------------------------------ */
 
 weir_status embeddings_create(const weir_model *model, const server_settings *settings,
@@ -216,6 +234,8 @@ weir_status embeddings_create(const weir_model *model, const server_settings *se
     made->threads = settings->threads;
     made->most_waiting = settings->queue;
     made->width = weir_model_get_info(model)->width;
+    const weir_embed_options options = options_of(made);
+    (void)weir_embedder_plan(model, &options, &made->bytes, NULL);
     pthread_mutex_init(&made->lock, NULL);
     pthread_cond_init(&made->changed, NULL);
     int failed = pthread_create(&made->thread, NULL, work, made);

@@ -133,6 +133,69 @@ void handle_chat(http_request *request) {
     handle(request, openai_read_chat);
 }
 
+/* ---- embeddings ------------------------------------------------------------------------------ */
+
+/* The first request waits for the memory that vectors are computed in; the worker has it. */
+typedef struct embed_room_job {
+    server_job job;
+    server_embeddings *embeddings;
+    json_t *object;
+    embed_request request;
+} embed_room_job;
+
+static void free_embed_room(server_job *base) {
+    embed_room_job *job = (embed_room_job *)base;
+    embed_request_free(&job->request);
+    json_decref(job->object);
+    reply_release(base->reply);
+    free(job);
+}
+
+static job_end run_embed_room(server_worker *worker, server_job *base, weir_error *error) {
+    embed_room_job *job = (embed_room_job *)base;
+    server_registry *registry = worker_registry(worker);
+    const int64_t bytes = embeddings_bytes(job->embeddings);
+    if (!embeddings_have_room(job->embeddings)) {
+        weir_status status = registry_reserve(registry, bytes, NULL);
+        if (status != WEIR_OK) {
+            weir_error_set(error, status, "embeddings take %lld bytes, and %lld of %lld are taken",
+                           (long long)bytes, (long long)registry->planned,
+                           (long long)registry->limit);
+        }
+        if (status == WEIR_MEMORY) {
+            return JOB_WAITS;
+        }
+        if (status != WEIR_OK) {
+            refuse_error(base->reply, error);
+            return JOB_DONE;
+        }
+        embeddings_give_room(job->embeddings);
+    }
+    embeddings_submit(job->embeddings, job->object, &job->request, base->reply);
+    job->object = NULL;
+    return JOB_DONE;
+}
+
+/* The request is taken, and empty afterwards. */
+static void submit_embed(http_request *request, json_t *object, embed_request *asked) {
+    struct server_state *server = request->server;
+    if (server->worker == NULL || embeddings_have_room(server->embeddings)) {
+        embeddings_submit(server->embeddings, json_incref(object), asked, request->reply);
+        return;
+    }
+    embed_room_job *job = calloc(1, sizeof *job);
+    if (job == NULL) {
+        handler_no_memory(request);
+        return;
+    }
+    handler_begin_job(request, &job->job, run_embed_room, free_embed_room);
+    job->embeddings = server->embeddings;
+    job->object = json_incref(object);
+    job->request = *asked;
+    *asked = (embed_request){.count = 0};
+    worker_submit(server->worker, &job->job);
+}
+
 void handle_embeddings(http_request *request) {
     struct server_state *server = request->server;
     const weir_model_info *info = weir_model_get_info(server->model);
@@ -147,7 +210,7 @@ void handle_embeddings(http_request *request) {
     if (status != WEIR_OK) {
         refuse_error(request->reply, &error);
     } else if (knows_model(request, asked.model)) {
-        embeddings_submit(server->embeddings, json_incref(object), &asked, request->reply);
+        submit_embed(request, object, &asked);
     }
     embed_request_free(&asked);
     json_decref(object);

@@ -19,30 +19,25 @@ void schedule_close(server_schedule *schedule) {
     free(schedule->tasks);
 }
 
+/* What the next token is drawn from: kept for its logprobs. */
+static weir_status keep_row(void *context, int64_t index, const float *logits, int32_t count) {
+    server_task *task = context;
+    (void)index;
+    memcpy(task->row, logits, (size_t)count * sizeof *logits);
+    return WEIR_OK;
+}
+
 static void add_turn(server_schedule *schedule, server_task *task, const int32_t *tokens,
                      int64_t count) {
     task->had_turn = true;
     schedule->tasks[schedule->count] = task;
-    schedule->turns[schedule->count++] = (weir_turn){.stream = task->session->stream,
-                                                     .tokens = tokens,
-                                                     .count = count,
-                                                     .holds = task->session->held};
-}
-
-/* What the next token is drawn from: kept for its logprobs. The draw looks at the same logits. */
-static bool keep_row(server_task *task) {
-    const float *logits;
-    weir_error error = {0};
-    if (task->row == NULL) {
-        return true;
-    }
-    if (weir_stream_logits(task->session->stream, &logits, &error) != WEIR_OK) {
-        task_fail(task, &error);
-        return false;
-    }
-    int64_t vocabulary = weir_model_get_info(task->session->model)->vocabulary;
-    memcpy(task->row, logits, (size_t)vocabulary * sizeof *logits);
-    return true;
+    schedule->turns[schedule->count++] =
+        (weir_turn){.stream = task->session->stream,
+                    .tokens = tokens,
+                    .count = count,
+                    .draws_from = task->row != NULL ? keep_row : NULL,
+                    .draws_context = task,
+                    .holds = task->session->held};
 }
 
 static bool may_go(server_task *task, bool drawing) {
@@ -88,7 +83,7 @@ int32_t schedule_plan(server_schedule *schedule, server_task *tasks) {
     for (server_task *task = tasks; task != NULL; task = task->next) {
         task->had_turn = false;
         bool room = schedule->count < places && schedule->count < schedule->rows;
-        if (room && may_go(task, true) && keep_row(task)) {
+        if (room && may_go(task, true)) {
             add_turn(schedule, task, NULL, 0);
         }
     }

@@ -113,6 +113,20 @@ static weir_status allow_files(const server_settings *settings, weir_error *erro
     return WEIR_OK;
 }
 
+/* An encoder has no worker: what it computes in must fit by itself. */
+static weir_status plan_encoder(struct server_state *server, weir_error *error) {
+    const int64_t bytes = embeddings_bytes(server->embeddings), limit = server->settings.memory;
+    if (limit > 0 && bytes > limit) {
+        return weir_error_set(error, WEIR_LIMIT,
+                              "embeddings take %lld bytes, more than the %lld of --memory",
+                              (long long)bytes, (long long)limit);
+    }
+    embeddings_give_room(server->embeddings);
+    atomic_store(&server->metrics.memory_planned_bytes, bytes);
+    atomic_store(&server->metrics.memory_limit_bytes, limit > 0 ? limit : bytes);
+    return WEIR_OK;
+}
+
 /* Those who compute, then those who ask them to. */
 static weir_status open_threads(struct server_state *server, weir_error *error) {
     const server_settings *settings = &server->settings;
@@ -121,6 +135,8 @@ static weir_status open_threads(struct server_state *server, weir_error *error) 
         embeddings_create(server->model, settings, server->model_name, &server->embeddings, error);
     if (status == WEIR_OK && !encoder) {
         status = worker_create(server->model, settings, &server->metrics, &server->worker, error);
+    } else if (status == WEIR_OK) {
+        status = plan_encoder(server, error);
     }
     return status == WEIR_OK
                ? http_create(settings, encoder ? server_encoder_routes : server_routes,

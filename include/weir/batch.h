@@ -109,6 +109,9 @@ typedef struct weir_turn {
     bool holds; /* the tokens come before text that the stream holds back, which stays held */
     weir_logits_fn logits; /* NULL, or receives the logits after every token of this turn */
     void *logits_context;
+    weir_logits_fn draws_from; /* NULL, or receives the logits that the turn's token is drawn from:
+                                  those of the product that all draws share */
+    void *draws_context;
 
     /* Set by the step. */
     weir_error error;         /* status WEIR_OK, or why the stream's turn failed */

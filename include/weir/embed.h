@@ -46,6 +46,10 @@ WEIR_API weir_embed_options weir_embed_options_default(void);
 
 typedef struct weir_embedder weir_embedder;
 
+/* The memory that an embedder takes, to the byte, with nothing reserved. Fails as creating does. */
+WEIR_API weir_status weir_embedder_plan(const weir_model *model, const weir_embed_options *options,
+                                        int64_t *bytes, weir_error *error);
+
 /* Reserve everything. WEIR_USAGE: an option is out of range; WEIR_LIMIT: `tokens` exceeds what the
  * model was trained for. */
 WEIR_API weir_status weir_embedder_create(const weir_model *model,

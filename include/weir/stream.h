@@ -253,7 +253,8 @@ WEIR_API weir_status weir_stream_get_tokens(const weir_stream *stream, int64_t f
 
 /* Ask the call that is running on the stream (or, when none is, the next one that feeds) to return
  * WEIR_CANCELLED soon: at the latest after a layer of the chunk at hand. Tokens of chunks that were
- * complete stay fed. Callable from any thread or signal handler. */
+ * complete stay fed; a rewind may reach less far by what was to make room for the chunk at hand.
+ * Callable from any thread or signal handler. */
 WEIR_API void weir_stream_cancel(weir_stream *stream);
 
 /* --- Observing -------------------------------------------------------------------------------- */

@@ -30,7 +30,13 @@
 #include "base/clock.h"
 #include "base/cpu.h"
 
-enum { MAX_THREADS = 256, MAX_RUNS = 65535, RELAX_BATCH = 32 };
+enum {
+    MAX_THREADS = 256,
+    MAX_RUNS = 65535,
+    RELAX_BATCH = 32,
+    ASK_BYTES = 512,      /* between two looks for work */
+    ASK_MOST = 256 * 1024 /* of what is expected: much less than a second cache */
+};
 
 /* Idle workers watch so long: longer than what a token does between two loops, too short to be felt
  * when nothing comes. */
@@ -67,7 +73,11 @@ typedef struct worker {
 /* A share on a line of its own: its owner is seldom disturbed. */
 typedef struct share {
     _Atomic uint64_t claim;
-    uint8_t apart[120];
+    _Atomic(const uint8_t *) expected; /* what its owner will read in the loop after this one */
+    _Atomic size_t expected_bytes;
+    const uint8_t *asked; /* its owner's: what it has begun to ask for, and how far it is */
+    size_t asked_bytes;
+    uint8_t apart[88];
 } share;
 
 struct wr_threads {
@@ -206,6 +216,24 @@ static bool watch(wr_threads *pool, bool (*ready)(wr_threads *, uint32_t), uint3
     return false;
 }
 
+/* Until there is work, ask for what is expected after it. Meanwhile others still compute, or the
+ * caller does what only one can do, and memory would idle. */
+static void ask_ahead(wr_threads *pool, int number, bool (*ready)(wr_threads *, uint32_t),
+                      uint32_t seen) {
+    share *own = &pool->shares[number];
+    const uint8_t *expected = atomic_load_explicit(&own->expected, memory_order_relaxed);
+    const size_t bytes = atomic_load_explicit(&own->expected_bytes, memory_order_relaxed);
+    if (own->asked != expected) {
+        own->asked = expected;
+        own->asked_bytes = 0;
+    }
+    while (own->asked_bytes < bytes && !ready(pool, seen)) {
+        for (size_t i = 0; i < ASK_BYTES; i += 64)
+            __builtin_prefetch((const void *)((uintptr_t)expected + own->asked_bytes + i), 0, 2);
+        own->asked_bytes += ASK_BYTES;
+    }
+}
+
 /* No wake-up is lost: a sleeper is counted before it looks at the loop for the last time, and the
  * caller publishes the loop before it looks at the count. */
 static void sleep_until_work(wr_threads *pool, uint32_t seen) {
@@ -224,6 +252,7 @@ static void wake_workers(wr_threads *pool) {
 }
 
 static void wait_until_finished(wr_threads *pool) {
+    ask_ahead(pool, 0, all_finished, 0);
     if (watch(pool, all_finished, 0, wait_seconds)) return;
     pthread_mutex_lock(&pool->lock);
     atomic_store(&pool->waiting, true);
@@ -238,6 +267,7 @@ static void *worker_main(void *argument) {
     while (!atomic_load(&pool->stop)) {
         uint32_t loop = atomic_load(&pool->loop);
         work_until_none_left(pool, self->number);
+        ask_ahead(pool, self->number, has_work, loop);
         if (!watch(pool, has_work, loop, idle_seconds)) sleep_until_work(pool, loop);
     }
     return NULL;
@@ -293,6 +323,13 @@ void wr_threads_run(wr_threads *threads, int64_t items, int64_t grain, wr_task t
     else
         for (uint32_t run = 0; run < runs; run++) compute_run(threads, run, 0);
     pthread_mutex_unlock(&threads->turn);
+}
+
+void wr_threads_expect(wr_threads *threads, int number, const void *at, size_t bytes) {
+    share *of = &threads->shares[number];
+    atomic_store_explicit(&of->expected, at, memory_order_relaxed);
+    atomic_store_explicit(&of->expected_bytes, bytes < ASK_MOST ? bytes : ASK_MOST,
+                          memory_order_relaxed);
 }
 
 static size_t shares_offset(int count) {

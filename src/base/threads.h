@@ -32,4 +32,9 @@ int wr_threads_count(const wr_threads *threads); /* 1 for NULL */
  * concurrent call from another thread on the same pool waits its turn. */
 void wr_threads_run(wr_threads *threads, int64_t items, int64_t grain, wr_task task, void *context);
 
+/* What thread `number` will read first in the loop after the next one, which is called before that
+ * next one: `bytes` from `at`. Whoever has nothing to do asks for them meanwhile, as far as its
+ * cache has room. Only a hint: nothing is read, so the memory may be gone by then. */
+void wr_threads_expect(wr_threads *threads, int number, const void *at, size_t bytes);
+
 #endif

@@ -180,6 +180,19 @@ static weir_status reserve(weir_embedder *e, weir_error *error) {
     return status;
 }
 
+weir_status weir_embedder_plan(const weir_model *model, const weir_embed_options *options,
+                               int64_t *bytes, weir_error *error) {
+    weir_embedder measured = {0};
+    wr_arena arena = {0};
+    *bytes = 0;
+    weir_status status = resolve(model, options, &measured, error);
+    if (status != WEIR_OK) return status;
+    lay_out(&arena, &measured);
+    const wr_cache_options cache = cache_options(&measured);
+    *bytes = (int64_t)(arena.used + wr_cache_page_bytes(&cache) + sizeof measured);
+    return WEIR_OK;
+}
+
 weir_status weir_embedder_create(const weir_model *model, const weir_embed_options *options,
                                  weir_embedder **out, weir_error *error) {
     const weir_allocator *given = options ? options->allocator : NULL;

@@ -218,6 +218,7 @@ void wr_forward_logits(wr_forward *f, const wr_logit_row *rows, int64_t count, f
     for (int64_t i = 0; i < count; i++)
         wr_normalise(m, f->normed + i * m->width, rows[i].hidden, &m->final_norm, m->width);
     show_final(f, rows, count);
+    wr_forward_expect_block(f, 0);
     wr_forward_linear(f, f->normed, count, &(wr_weighted){&m->head, logits}, 1);
     if (m->final_cap > 0) {
         cap_step step = {.logits = logits, .cap = m->final_cap};

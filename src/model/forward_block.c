@@ -132,9 +132,11 @@ static void run_attention(wr_forward *f, int32_t layer) {
     const weir_model *m = f->model;
     const wr_block *block = &m->blocks[layer];
     wr_weighted projections[] = {{&block->q, f->q}, {&block->k, f->k}, {&block->v, f->v}};
+    wr_forward_expect(f, (const wr_linear *const[]){&block->out}, 1);
     wr_forward_linear(f, attention_input(f, block), f->count, projections, 3);
     wr_forward_attend(f, layer);
     wr_forward_show(f, WEIR_POINT_ATTENTION, layer, f->attended, (int64_t)m->heads * m->value_dim);
+    wr_forward_expect(f, (const wr_linear *const[]){&block->up, &block->gate}, 2);
     wr_forward_linear(f, f->attended, f->count, &(wr_weighted){&block->out, f->added}, 1);
 }
 
@@ -146,9 +148,11 @@ static void run_feed_forward(wr_forward *f, int32_t layer) {
         wr_forward_experts(f, block, feed_forward_input(f, block));
         return;
     }
+    wr_forward_expect(f, (const wr_linear *const[]){&block->down}, 1);
     wr_forward_linear(f, feed_forward_input(f, block), f->count, products,
                       m->family->gated ? 2 : 1);
     wr_forward_run(f, f->count, f->count * m->feed_forward * 32, activation_task, f);
+    wr_forward_expect_block(f, layer + 1);
     wr_forward_linear(f, m->family->gated ? f->gate : f->up, f->count,
                       &(wr_weighted){&block->down, f->added}, 1);
 }

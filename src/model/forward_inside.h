@@ -118,6 +118,11 @@ typedef struct wr_piece {
  * `inputs`, where they have been prepared. */
 void wr_forward_multiply(const wr_forward *f, const float *x, const wr_weighted *product,
                          wr_piece at, int worker);
+/* The product after the next one will be of these weights: threads that wait ask for the panels
+ * with which they will begin. */
+void wr_forward_expect(wr_forward *f, const wr_linear *const *linears, int count);
+/* Those of the block `layer`, or of the head behind the last one. */
+void wr_forward_expect_block(wr_forward *f, int32_t layer);
 /* Products of rows x [batch, columns], batch <= chunk, with `count` weights. */
 void wr_forward_linear(wr_forward *f, const float *x, int64_t batch, const wr_weighted *products,
                        int count);

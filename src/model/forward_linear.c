@@ -8,9 +8,10 @@ int64_t wr_most_columns(const weir_model *m) {
 }
 
 enum {
-    GROUP = 4,  /* panels that kernels compute side by side */
-    BLOCK = 48, /* rows of x that fill every kernel's tiles */
-    SHARE = 4   /* items for each thread, at least */
+    GROUP = 4,     /* panels that kernels compute side by side */
+    BLOCK = 48,    /* rows of x that fill every kernel's tiles */
+    SHARE = 4,     /* items for each thread, at least */
+    EXPECTING = 16 /* rows: with more, reading is not what takes time */
 };
 
 /* An item is a group of panels and a block of rows. Groups come first, those of the first product
@@ -137,15 +138,10 @@ void wr_forward_linear_rows(wr_forward *f, const wr_rows *rows, const float *x,
     }
 }
 
-/* Panels of a group. One row's products read twice as many side by side but where blocks are short;
- * still no thread should go without. */
+/* Panels of a group: no thread should go without. */
 static int64_t group_panels(linear_step *step, int64_t wanted) {
     step->group = GROUP;
-    if (step->batch > 1) return GROUP;
-    for (int i = 0; i < step->count; i++)
-        if (wr_format_find(step->products[i].linear->matrix.format)->block != 32)
-            step->group = 2 * GROUP;
-    while (step->group > 1 && count_groups(step) < wanted) step->group /= 2;
+    while (step->batch == 1 && step->group > 1 && count_groups(step) < wanted) step->group /= 2;
     return step->group;
 }
 
@@ -160,6 +156,41 @@ static void divide(linear_step *step) {
     if (blocks <= 1 || step->batch < 2 * BLOCK) return;
     int64_t rows = (step->batch + blocks - 1) / blocks;
     step->block = (rows + BLOCK - 1) / BLOCK * BLOCK;
+}
+
+/* Where group `group` begins, and how many bytes of its product come from there on. */
+static const uint8_t *panels_at(const linear_step *step, int64_t group, size_t *bytes) {
+    int i = 0;
+    for (; group >= groups_of(step, i); i++) group -= groups_of(step, i);
+    const wr_matrix *w = &step->products[i].linear->matrix;
+    const size_t panel = wr_panel_measure(w->format, w->columns).bytes;
+    *bytes = (size_t)(wr_panel_count(w->rows) - group * step->group) * panel;
+    return (const uint8_t *)w->panels + (size_t)(group * step->group) * panel;
+}
+
+void wr_forward_expect(wr_forward *f, const wr_linear *const *linears, int count) {
+    const int threads = wr_threads_count(f->threads);
+    if (threads == 1 || f->count > EXPECTING) return;
+    wr_weighted products[3];
+    linear_step step = {.f = f, .batch = f->count, .products = products};
+    for (int i = 0; i < count; i++) {
+        if (linears[i]->matrix.panels) products[step.count++].linear = linears[i];
+    }
+    if (step.count == 0) return;
+    divide(&step);
+    for (int i = 0; i < threads; i++) {
+        size_t bytes;
+        const uint8_t *at = panels_at(&step, step.groups * i / threads, &bytes);
+        wr_threads_expect(f->threads, i, at, bytes);
+    }
+}
+
+void wr_forward_expect_block(wr_forward *f, int32_t layer) {
+    const wr_block *block = &f->model->blocks[layer];
+    if (layer < f->model->layers)
+        wr_forward_expect(f, (const wr_linear *const[]){&block->q, &block->k, &block->v}, 3);
+    else
+        wr_forward_expect(f, (const wr_linear *const[]){&f->model->head}, 1);
 }
 
 void wr_forward_linear(wr_forward *f, const float *x, int64_t batch, const wr_weighted *products,

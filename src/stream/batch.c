@@ -273,6 +273,14 @@ static void draw_one(weir_turn *turn, const float *logits) {
     if (status == WEIR_OK) turn->token = token;
 }
 
+/* What the token was drawn from, to whoever asked for it. */
+static void show_draw(weir_turn *turn, const float *logits) {
+    if (!turn->draws_from || !goes_on(turn)) return;
+    wr_stream_hand_over(turn->stream, turn->stream->past.index - 1, logits, turn->draws_from,
+                        turn->draws_context, &turn->error);
+    if (!goes_on(turn)) turn->token = -1;
+}
+
 /* Draws are independent: the streams' samplers run beside each other. */
 static void draw_task(void *context, int64_t first, int64_t end, int worker) {
     const weir_batch *batch = context;
@@ -288,6 +296,7 @@ static void draw(weir_batch *batch, weir_turn *turns, int32_t count) {
         if (turns[i].count > 0 || !goes_on(&turns[i])) continue;
         if (stream->logits_ready) {
             draw_one(&turns[i], stream->logits);
+            show_draw(&turns[i], stream->logits);
             continue;
         }
         batch->wanted[drawing] = (wr_logit_row){.hidden = stream->past.hidden,
@@ -298,6 +307,8 @@ static void draw(weir_batch *batch, weir_turn *turns, int32_t count) {
     if (drawing == 0) return;
     wr_forward_logits(batch->forward, batch->wanted, drawing, batch->logits);
     wr_threads_run(batch->threads, drawing, 1, draw_task, batch);
+    for (int32_t i = 0; i < drawing; i++)
+        show_draw(batch->owners[i], batch->logits + i * batch->model->vocabulary);
 }
 
 /* --- The pass, and after it ----------------------------------------------------------------------

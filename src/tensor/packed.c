@@ -124,8 +124,8 @@ static void pack_q2_k(uint8_t *c, uint8_t *s, const uint8_t *b, int row) {
 }
 
 static void pack_q3_k(uint8_t *c, uint8_t *s, const uint8_t *b, int row) {
-    put_words(c, b + 32, 16, row);
-    put_words(c + 64 * ROWS, b, 8, row);
+    put_words(c, b, 8, row);
+    put_words(c + 32 * ROWS, b + 32, 16, row);
     for (int run = 0; run < 16; run++) put_byte(s, run, row, (uint8_t)q3_k_scale(b + 96, run));
     put_half(s + 16 * ROWS, 0, row, b + 108);
 }
@@ -147,13 +147,16 @@ static void pack_q4_k(uint8_t *c, uint8_t *s, const uint8_t *b, int row) {
 }
 
 static void pack_q5_k(uint8_t *c, uint8_t *s, const uint8_t *b, int row) {
-    put_words(c, b + 48, 32, row);
-    put_words(c + 128 * ROWS, b + 16, 8, row);
+    put_words(c, b + 16, 8, row);
+    put_words(c + 32 * ROWS, b + 48, 32, row);
     pack_k_scales(s, b, row);
 }
 
 static void pack_q6_k(uint8_t *c, uint8_t *s, const uint8_t *b, int row) {
-    put_words(c, b, 48, row);
+    for (int half = 0; half < 2; half++, c += 96 * ROWS) {
+        put_words(c, b + 128 + 32 * half, 8, row);
+        put_words(c + 32 * ROWS, b + 64 * half, 16, row);
+    }
     for (int run = 0; run < 16; run++) put_byte(s, run, row, b[192 + run]);
     put_half(s + 16 * ROWS, 0, row, b + 208);
 }

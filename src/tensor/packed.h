@@ -10,7 +10,8 @@
  *     scales   one array of 16 rows after another (see the list below)
  *
  * So one vector of 64 bytes holds four columns of each of 16 rows, as the integer units want it,
- * and codes are read from the first to the last byte. What differs from GGUF's bytes:
+ * and codes are read from the first to the last byte: where a code's bits are in two places, those
+ * that more columns share come first. What differs from GGUF's bytes:
  *
  *     format        codes of a block                          scales of a block
  *     Q8_0          q + 128 as unsigned bytes                 d
@@ -21,10 +22,11 @@
  *                   bit of column 4g + i of row r
  *     MXFP4         as they are                               e (one byte)
  *     Q2_K          64 bytes                                  16 bytes (s, m), d, dmin
- *     Q3_K          64 bytes of low bits, 32 of mask          16 signed s - 32, d
+ *     Q3_K          32 bytes of mask, 64 of low bits          16 signed s - 32, d
  *     Q4_K          128 bytes                                 8 s, 8 m, d, dmin
- *     Q5_K          128 bytes, 32 of fifth bits               8 s, 8 m, d, dmin
- *     Q6_K          128 bytes of low bits, 64 of upper        16 signed s, d
+ *     Q5_K          32 bytes of fifth bits, 128               8 s, 8 m, d, dmin
+ *     Q6_K          for each half 32 bytes of upper bits,     16 signed s, d
+ *                   64 of low ones
  *     IQ4_XS        128 bytes                                 8 signed s - 32, d
  *     F32 F16       column by column                          none
  *     BF16          pairs of columns, an odd one with a zero  none

@@ -207,7 +207,7 @@ stop
 # ---- a restart, and one who had it from another -------------------------------------------------------------
 
 grown() {
-  new_stream "{\"system\":\"$system\",\"seed\":9}"
+  new_stream "{\"system\":\"$system $system\",\"seed\":9}"
   ask "/v1/streams/$stream/generate" '{"text":" So it","max_tokens":20,"ignore_eos":true,"seed":8}'
 }
 start --store "$dir/store"

@@ -87,6 +87,13 @@ static bool count_token(void *context, int32_t token, const char *text, size_t s
     return true;
 }
 
+/* A rewind reaches as far, but for a page that the token which was cancelled was to begin. */
+static void check_reachable(const weir_stream *cancelled, const weir_stream *fresh) {
+    const weir_stream_state state = stream_state(cancelled);
+    int64_t lost = state.reachable - stream_state(fresh).reachable;
+    assert_true(lost == 0 || (lost == WR_PAGE_TOKENS && state.index % WR_PAGE_TOKENS == 0));
+}
+
 /* Whenever the end comes, the stream is the one that made as many tokens without a draft. */
 static void test_cancelled_draft(void **state) {
     (void)state;
@@ -118,7 +125,7 @@ static void test_cancelled_draft(void **state) {
         assert_int_equal(stream_state(c.stream).index, 50 + made.tokens);
         weir_generate same = {.tokens = made.tokens};
         must(weir_stream_generate(fresh, &same, NULL, NULL, &made, &error), &error);
-        assert_int_equal(stream_state(c.stream).reachable, stream_state(fresh).reachable);
+        check_reachable(c.stream, fresh);
         assert_true(stream_bits(fresh) == stream_bits(c.stream));
         stream_feed(c.stream, 0, 33);
         stream_feed(fresh, 0, 33);

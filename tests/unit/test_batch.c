@@ -285,6 +285,65 @@ static void test_generate_refused(void **state) {
 }
 
 /* Text that is held back goes first, as in weir_stream_feed_tokens and weir_stream_next. */
+typedef struct seen_draws {
+    weir_stream *twin;
+    int draws;
+    weir_status answer;
+} seen_draws;
+
+/* The logits of the twin, which is a step behind, to the bit. */
+static weir_status see_draw(void *context, int64_t index, const float *logits, int32_t n_vocab) {
+    seen_draws *seen = context;
+    const float *wanted;
+    weir_error error;
+    assert_int_equal(index, stream_state(seen->twin).index - 1);
+    must(weir_stream_logits(seen->twin, &wanted, &error), &error);
+    assert_memory_equal(logits, wanted, (size_t)n_vocab * sizeof *logits);
+    seen->draws++;
+    return seen->answer;
+}
+
+/* What tokens are drawn from is handed over, of the draws that ask; nothing else changes. */
+static void test_draws_from(void **state) {
+    (void)state;
+    weir_error error;
+    weir_batch *batch = batch_of(32, 4);
+    weir_stream *a = stream_in(batch, WEIR_SINK, 12), *b = stream_in(batch, WEIR_SINK, 12);
+    weir_stream_options alone = stream_options(WEIR_SINK, 4, 12);
+    weir_stream *twin = stream_make(tiny.model, &alone);
+    const int32_t tokens[] = {5, 9, 2, 7};
+    must(weir_stream_feed_tokens(a, tokens, 4, &error), &error);
+    must(weir_stream_feed_tokens(b, tokens, 2, &error), &error);
+    must(weir_stream_feed_tokens(twin, tokens, 4, &error), &error);
+    seen_draws seen = {.twin = twin};
+    for (int i = 0; i < 30; i++) {
+        const float *ready;
+        weir_turn turns[] = {{.stream = b},
+                             {.stream = a, .draws_from = see_draw, .draws_context = &seen}};
+        if (i % 7 == 3) must(weir_stream_logits(a, &ready, &error), &error); /* they are there */
+        step(batch, turns, 2);
+        assert_int_equal(turns[1].error.status, WEIR_OK);
+        must(weir_stream_feed_tokens(twin, &turns[1].token, 1, &error), &error);
+    }
+    assert_int_equal(seen.draws, 30);
+    assert_int_equal(stream_state(a).index, stream_state(twin).index);
+
+    /* who refuses them has no turn, and the other one has */
+    seen.answer = WEIR_LIMIT;
+    int64_t index = stream_state(a).index, other = stream_state(b).index;
+    weir_turn turns[] = {{.stream = b},
+                         {.stream = a, .draws_from = see_draw, .draws_context = &seen}};
+    step(batch, turns, 2);
+    assert_int_equal(turns[1].error.status, WEIR_LIMIT);
+    assert_int_equal(turns[1].token, -1);
+    assert_int_equal(stream_state(a).index, index);
+    assert_int_equal(stream_state(b).index, other + 1);
+    weir_stream_destroy(a);
+    weir_stream_destroy(b);
+    weir_stream_destroy(twin);
+    weir_batch_destroy(batch);
+}
+
 static void test_held_text(void **state) {
     (void)state;
     weir_error error;
@@ -563,6 +622,7 @@ int main(void) {
         cmocka_unit_test(test_refused_steps),
         cmocka_unit_test(test_generate),
         cmocka_unit_test(test_generate_refused),
+        cmocka_unit_test(test_draws_from),
         cmocka_unit_test(test_held_text),
         cmocka_unit_test(test_rewound_and_loaded),
         cmocka_unit_test(test_one_fails),

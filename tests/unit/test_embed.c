@@ -160,6 +160,32 @@ static void what_does_not_fit(void **state) {
     random_model_close(&made);
 }
 
+/* An embedder takes what was planned; its threads come besides. */
+static void planned_to_the_byte(void **state) {
+    (void)state;
+    static const char *const kinds[] = {"llama", "bert", "nomic-bert"};
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
+        random_model made;
+        weir_error error;
+        weir_embedder *e = NULL;
+        failing_allocator memory;
+        int64_t bytes = 0;
+        weir_random_model shape = shape_of(kinds[i]);
+        random_model_open(&made, &shape, NULL);
+        failing_allocator_init(&memory);
+        weir_embed_options options = {.threads = 1, .allocator = &memory.allocator};
+        must(weir_embedder_plan(made.model, &options, &bytes, &error), &error);
+        assert_int_equal(memory.requests, 0);
+        must(weir_embedder_create(made.model, &options, &e, &error), &error);
+        assert_in_range(memory.live_bytes - (size_t)bytes, 0, 1024);
+        weir_embedder_destroy(e);
+        options.tokens = RANDOM_CONTEXT + 1;
+        assert_refused(weir_embedder_plan(made.model, &options, &bytes, &error), WEIR_LIMIT, &error,
+                       "longer than the");
+        random_model_close(&made);
+    }
+}
+
 /* The n-th allocation fails, and nothing leaks; once made, an embedder takes no more. */
 static void memory_runs_out(void **state) {
     (void)state;
@@ -196,6 +222,7 @@ int main(void) {
         cmocka_unit_test(encoders_look_both_ways),
         cmocka_unit_test(pooling),
         cmocka_unit_test(what_does_not_fit),
+        cmocka_unit_test(planned_to_the_byte),
         cmocka_unit_test(memory_runs_out),
     };
     return cmocka_run_group_tests_name("embeddings", tests, NULL, NULL);

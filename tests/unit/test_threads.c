@@ -209,6 +209,26 @@ static void running_allocates_nothing(void **state) {
     assert_true(failing_allocator_clean(&memory));
 }
 
+/* What is expected may be anything: it is asked for, never read. */
+static void expecting_changes_nothing(void **state) {
+    (void)state;
+    tally *seen = calloc(1, sizeof *seen);
+    static const uint8_t some[4096];
+    wr_threads *threads;
+    assert_int_equal(wr_threads_create(3, NULL, &threads, NULL), WEIR_OK);
+    for (int i = 0; i < 300; i++) {
+        for (int number = 0; number < 3; number++) {
+            const void *at = i % 3 == 0   ? NULL
+                             : i % 3 == 1 ? some
+                                          : (const void *)(UINTPTR_MAX - 9);
+            wr_threads_expect(threads, number, at, i % 4 == 0 ? 0 : i % 4 == 1 ? 1 : SIZE_MAX);
+        }
+        run_and_check(threads, seen, 999, 10);
+    }
+    free(seen);
+    wr_threads_release(threads);
+}
+
 static void creating_refuses_what_it_cannot(void **state) {
     (void)state;
     static const int counts[] = {0, -1, 257, INT32_MAX, INT32_MIN};
@@ -235,6 +255,7 @@ int main(void) {
         cmocka_unit_test(slow_company_is_left_and_tried_again),
         cmocka_unit_test(results_do_not_depend_on_the_count),
         cmocka_unit_test(running_allocates_nothing),
+        cmocka_unit_test(expecting_changes_nothing),
         cmocka_unit_test(creating_refuses_what_it_cannot),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -102,10 +102,10 @@ INLINE codes nibbles_of(const uint8_t *block, int i) {
     return c_bits(vector_of(block, i % 4), i / 4 * 4, 15);
 }
 
-/* The third bits are 8 to a byte, one of each piece of both parts. */
+/* The third bits, which come first, are 8 to a byte, one of each piece of both parts. */
 INLINE codes codes_of_q3_k(const uint8_t *block, int64_t part, int piece, int i) {
-    const codes low = c_bits(vector_of(block + 512 * part, i), piece * 2, 3);
-    const codes third = c_shift_by(vector_of(block, 16 + i), 4 * part);
+    const codes low = c_bits(vector_of(block + 512 * part, 8 + i), piece * 2, 3);
+    const codes third = c_shift_by(vector_of(block, i), 4 * part);
     return c_or(low, c_bits(third, piece - 2, 4));
 }
 
@@ -114,13 +114,13 @@ INLINE codes codes_of_q4_k(const uint8_t *block, int64_t part, int piece, int i)
 }
 
 INLINE codes codes_of_q5_k(const uint8_t *block, int64_t part, int piece, int i) {
-    const codes fifth = c_shift_by(vector_of(block, 32 + i), 2 * part);
-    return c_or(codes_of_q4_k(block, part, piece, i), c_bits(fifth, piece - 4, 16));
+    const codes fifth = c_shift_by(vector_of(block, i), 2 * part);
+    return c_or(codes_of_q4_k(block + 512, part, piece, i), c_bits(fifth, piece - 4, 16));
 }
 
 INLINE codes codes_of_q6_k(const uint8_t *block, int64_t part, int piece, int i) {
-    const codes low = vector_of(block + 1024 * part, piece % 2 * 8 + i);
-    const codes high = vector_of(block + 512 * part, 32 + i);
+    const codes low = vector_of(block + 1536 * part, 8 + piece % 2 * 8 + i);
+    const codes high = vector_of(block + 1536 * part, i);
     return c_or(c_bits(low, piece / 2 * 4, 15), c_bits(high, piece * 2 - 4, 0x30));
 }
 

@@ -18,8 +18,7 @@
 #include "tensor/lanes/codes_lanes.h"
 
 enum {
-    AHEAD = 512,              /* bytes between what is multiplied and what is asked for */
-    AHEAD_ALONE = 4096,       /* the same for one panel */
+    AHEAD_ALONE = 4096,       /* of one panel: bytes between what is multiplied and asked for */
     GROUP_BYTES = 384 * 1024, /* of unpacked panels */
     MOST_INPUTS = 8,
     MOST_PANELS = 8
@@ -177,9 +176,17 @@ typedef struct coming {
     uintptr_t near, far; /* bytes to what is ahead, before and from `turn` on */
 } coming;
 
+/* Bytes between what is multiplied and what is asked for. A block of 256 columns is read less
+ * evenly, and least so where some bits are shared by all of its pieces. */
+INLINE uintptr_t ahead_of(int kind, int panels) {
+    if (panels == 1) return AHEAD_ALONE;
+    if (info_of(kind).columns == 32) return 512;
+    return kind == WR_Q3_K || kind == WR_Q5_K || kind == WR_Q6_K ? 1536 : 1280;
+}
+
 /* `bytes` of them begin at `at`. */
-INLINE coming coming_of(const uint8_t *at, size_t bytes, const tile *t, int panels) {
-    const uintptr_t ahead = panels > 1 ? AHEAD : AHEAD_ALONE;
+INLINE coming coming_of(const uint8_t *at, size_t bytes, const tile *t, int panels,
+                        uintptr_t ahead) {
     const uintptr_t turn = bytes > ahead ? bytes - ahead : 0;
     return (coming){at + turn, ahead, ahead + (size_t)panels * t->step - bytes};
 }
@@ -200,8 +207,10 @@ INLINE void multiply_tile(int kind, const tile *t, int panels, int inputs, bool 
     const int pieces = info.columns / 32 / info.parts;
     const int bytes = info.codes / info.parts / pieces;
     const size_t blocks = (size_t)(t->columns / info.columns);
-    const coming next_codes = coming_of(t->codes_at, blocks * (size_t)info.codes, t, panels);
-    const coming next_scales = coming_of(t->scales_at, blocks * (size_t)info.scales, t, panels);
+    const coming next_codes =
+        coming_of(t->codes_at, blocks * (size_t)info.codes, t, panels, ahead_of(kind, panels));
+    const coming next_scales =
+        coming_of(t->scales_at, blocks * (size_t)info.scales, t, panels, ahead_of(kind, panels));
     const uint8_t *x[MOST_INPUTS];
     place at = {t->codes_at, t->scales_at, 0, 0};
     wr_ahead ahead = t->ahead;

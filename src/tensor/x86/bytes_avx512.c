@@ -14,7 +14,7 @@
 #define TILE_INPUTS 4
 #define DIRECT_INPUTS 4
 #define DIRECT_BATCH 4
-#define SIDE_BY_SIDE(KIND) (info_of(KIND).columns == 32 ? 4 : 8)
+#define SIDE_BY_SIDE(KIND) 4
 #define EACH_DIRECT(X, K, n, p) X(K, n, p, 1) X(K, n, p, 2) X(K, n, p, 4)
 #define EACH_UNPACKED(X, K, n, p) X(K, n, p, 1) X(K, n, p, 2) X(K, n, p, 3) X(K, n, p, 4)
 

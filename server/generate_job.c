@@ -41,17 +41,15 @@ static weir_status find_session(server_worker *worker, const generate_job *job,
 
 static weir_status begin_task(server_worker *worker, generate_job *job, server_session *session,
                               weir_error *error) {
-    weir_status status = WEIR_OK;
-    if (job->token_count > 0) {
-        status = session_put_tokens(session, job->tokens, job->token_count, error);
-    }
-    server_task *task = status == WEIR_OK ? answer_task(worker, job->answer, session) : NULL;
+    server_task *task = answer_task(worker, job->answer, session);
     if (task == NULL) {
         worker_let_go(worker, session);
-        return status != WEIR_OK ? status
-                                 : weir_error_set(error, WEIR_MEMORY, "no memory for a request");
+        return weir_error_set(error, WEIR_MEMORY, "no memory for a request");
     }
     job->answer = NULL;
+    task->tokens = job->tokens;
+    task->token_count = job->token_count;
+    job->tokens = NULL;
     task->text = job->text;
     task->text_size = job->text_size;
     job->text = NULL;

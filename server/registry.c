@@ -90,6 +90,7 @@ static void keep(server_registry *registry, server_session *made, int64_t bytes)
         registry_unreserve(registry, bytes);
         return;
     }
+    made->used = clock_now(); /* or it would be the longest idle one */
     made->next = registry->first;
     registry->first = made;
     registry->count++;

@@ -42,6 +42,7 @@ void task_free(server_task *task) {
     }
     conversation_free(&task->conversation);
     reply_release(task->reply);
+    free(task->tokens);
     free(task->text);
     free(task->row);
     free(task);
@@ -51,7 +52,9 @@ void task_fail(server_task *task, const weir_error *error) {
     if (!task->over) {
         task->over = true;
         task->error = *error;
-        session_drop_pending(task->session);
+        if (task->session->owner == task) { /* what waits is its own */
+            session_drop_pending(task->session);
+        }
     }
 }
 
@@ -104,8 +107,20 @@ static weir_status put_messages(server_task *task, weir_error *error) {
     return status;
 }
 
+static weir_status put_tokens(server_task *task, weir_error *error) {
+    if (task->session->held) {
+        return put_held(task, error);
+    }
+    weir_status status = session_put_tokens(task->session, task->tokens, task->token_count, error);
+    task->token_count = 0;
+    return status;
+}
+
 /* The next of the input, when nothing waits any more. */
 static weir_status put_more(server_task *task, weir_error *error) {
+    if (task->token_count > 0) {
+        return put_tokens(task, error);
+    }
     if (task->border) {
         return put_border(task, error);
     }

@@ -41,6 +41,8 @@ struct server_task {
     server_reply *reply; /* shared: when its client leaves, the task ends */
 
     /* Input, in this order; each is the task's own. */
+    int32_t *tokens;
+    int64_t token_count;
     char *text;
     size_t text_size, text_at;
     server_inlet *inlet;

@@ -80,10 +80,7 @@ static void put_fifth(uint8_t *masks, uint32_t fifth, int row) {
 
 /* c: the block's codes, s: its scales, b: the row's block as GGUF has it. */
 static void pack_q8_0(uint8_t *c, uint8_t *s, const uint8_t *b, int row) {
-    for (int i = 0; i < 8; i++) {
-        uint32_t word = load_u32(b + 2 + i * WORD) ^ 0x80808080u;
-        memcpy(c + (i * ROWS + row) * WORD, &word, WORD);
-    }
+    put_words(c, b + 2, 8, row);
     put_half(s, 0, row, b);
 }
 

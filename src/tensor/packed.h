@@ -14,7 +14,7 @@
  * that more columns share come first. What differs from GGUF's bytes:
  *
  *     format        codes of a block                          scales of a block
- *     Q8_0          q + 128 as unsigned bytes                 d
+ *     Q8_0          as they are                               d
  *     Q4_0 IQ4_NL   as they are                               d
  *     Q4_1          as they are                               d, m
  *     Q5_0          16 bytes; then for word g = 0 ... 7 a     d

@@ -260,4 +260,33 @@ is 200 'rewound'
 new_stream "{\"system\":\"$system\"}"
 equal 'not shared' "$(json "$dir/out" shared)" 0
 stop
+
+# ---- two requests on one stream -------------------------------------------------------------------------------
+
+# What one of them has still to say is not lost when the other one's client leaves, and nothing of the
+# other comes between.
+start
+words 'Of the river and of the mill it is told here, day after day, without an end.' 4000 >"$dir/words"
+printf '{"text":"%s","flush":true}' "$(cat "$dir/words")" >"$dir/body"
+new_stream '{}'
+look "/v1/streams/$stream/append" -H 'Content-Type: application/json' --data-binary "@$dir/body"
+is 200 'appended'
+alone=$(json "$dir/out" index)
+new_stream '{}'
+client "$base/v1/streams/$stream/append" -H 'Content-Type: application/json' --data-binary "@$dir/body" \
+  >"$dir/first" &
+first=$!
+begun() { look "/v1/streams/$stream" && [ "$(json "$dir/out" index)" -gt 0 ]; }
+wait_for 'the first to begin' begun
+# the second goes on behind the first, the third never waits for its turn
+client "$base/v1/completions" -H 'Content-Type: application/json' \
+  -d "{\"stream_id\":\"$stream\",\"prompt\":[5,6,7],\"max_tokens\":0}" >"$dir/second" &
+second=$!
+curl -s -m 0.5 "$base/v1/streams/$stream/append" -H 'Content-Type: application/json' -d '{"text":"never"}' \
+  >/dev/null || :
+wait $first
+wait $second
+equal 'all of the first' "$(json "$dir/first" index)" "$alone"
+equal 'then the second' "$(json "$dir/second" weir.index)" $((alone + 3))
+stop
 done_with

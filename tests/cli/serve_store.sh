@@ -117,6 +117,8 @@ stop
 always="$always --template plain"
 start --store "$dir/marks"
 new_stream '{"seed": 7, "system": "Of the river."}'
+sleep 0.3 # the server looks after its streams
+equal 'one that was just created is not idle' "$(metric streams)" 1
 going_on() {
   ask "/v1/streams/$stream/generate" '{"max_tokens": 70, "temperature": 1, "seed": 4, "ignore_eos": true}'
   json "$dir/out" text >"$1"

@@ -48,6 +48,7 @@ INLINE codes c_or(codes x, codes y) { return QUARTERS_2(codes, vorrq_u8, x, y); 
 INLINE codes c_add(codes c, int n) {
     return QUARTERS_ALL(codes, vaddq_u8, c, vdupq_n_u8((uint8_t)n));
 }
+INLINE codes c_flip(codes c) { return QUARTERS_ALL(codes, veorq_u8, c, vdupq_n_u8(128)); }
 INLINE codes c_shift_by(codes c, int64_t n) {
     return QUARTERS_ALL(codes, vshlq_u8, c, vdupq_n_s8((int8_t)-n));
 }

@@ -155,7 +155,9 @@ INLINE codes codes_of(int kind, const uint8_t *block, int64_t part, int piece, i
         return codes_of_q6_k(block, part, piece, i);
     case WR_IQ4_XS:
         return c_lookup(iq4_unsigned, nibbles_of(block + 256 * part, i));
-    default: /* Q8_0 and what is unpacked */
+    case WR_Q8_0:
+        return c_flip(vector_of(block, i));
+    default: /* what is unpacked */
         return vector_of(block, i);
     }
 }
@@ -273,7 +275,8 @@ INLINE void unpack(int kind, const uint8_t *codes_at, const uint8_t *scales_at, 
             UNROLLED for (int piece = 0; piece < pieces; piece++) {
                 UNROLLED for (int i = 0; i < 8; i++) {
                     codes c = codes_of(kind, codes_at, part, piece, i);
-                    if (info.offset != from.offset) c = c_add(c, info.offset - from.offset);
+                    const int more = info.offset - from.offset;
+                    if (more != 0) c = more == -128 ? c_flip(c) : c_add(c, more);
                     c_store(to + 64 * i, c);
                 }
                 to += 512;

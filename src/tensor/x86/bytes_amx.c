@@ -10,7 +10,8 @@
  * multiplying; four runs are under way at once, in four tiles of sums. That pays for runs of 32
  * columns without minima, from 9 inputs on; blocks of 256 columns have tiles of their own
  * (blocks_amx.c), and all else is left to VNNI. Up to 32 inputs a panel is unpacked on the way,
- * piece by piece, to the first cache; for more a group of panels is unpacked once to the second.
+ * piece by piece, to the first cache; for more a group of panels is unpacked once to the second,
+ * but Q8_0, whose packed codes are signed bytes as they are.
  * Tiles are configured and released within a call, so other code never meets them.
  */
 #include "tensor/lanes/bytes.h"
@@ -64,12 +65,16 @@ static asking asking_of(const uint8_t *at, size_t bytes, int64_t steps) {
 typedef void (*unpack_function)(const uint8_t *codes_at, const uint8_t *scales_at, int64_t blocks,
                                 uint8_t *to);
 
+/* Where a panel's codes and scales are read from. */
+typedef enum source { UNPACKED, PIECES, PACKED } source;
+
 /* A panel by up to 16 inputs. */
 typedef struct block {
-    const uint8_t *codes_at, *scales_at; /* unpacked, or packed if it is by pieces */
-    unpack_function unpack;              /* NULL: not by pieces */
-    int64_t codes, scales;               /* packed bytes of a run */
-    uint8_t *pieces;                     /* [2][PIECE_BYTES] the last two, in turn */
+    source from;
+    const uint8_t *codes_at, *scales_at;
+    unpack_function unpack; /* of pieces */
+    int64_t codes, scales;  /* packed bytes of a run */
+    uint8_t *pieces;        /* [2][PIECE_BYTES] the last two, in turn */
     const uint8_t *x;
     size_t x_stride;
     int64_t columns;
@@ -84,19 +89,23 @@ typedef struct block {
 } block;
 
 /* Where the codes of run j lie, and its scales. */
-INLINE const uint8_t *codes_of_run(const block *b, bool pieces, int64_t j) {
-    if (!pieces) return b->codes_at + j * RUN * WR_PANEL_ROWS;
+INLINE const uint8_t *codes_of_run(const block *b, source from, int64_t j) {
+    if (from != PIECES) return b->codes_at + j * RUN * WR_PANEL_ROWS;
     return b->pieces + j / PIECE % 2 * PIECE_BYTES + j % PIECE * RUN * WR_PANEL_ROWS;
 }
 INLINE int64_t runs_of_piece(const block *b, int64_t first) {
     const int64_t left = b->columns / RUN - first;
     return left < PIECE ? left : PIECE;
 }
-INLINE const uint8_t *scales_of_run(const block *b, bool pieces, int64_t j) {
-    if (!pieces) return b->scales_at + 64 * j;
+INLINE const uint8_t *unpacked_scales(const block *b, source from, int64_t j) {
+    if (from != PIECES) return b->scales_at + 64 * j;
     const int64_t first = j / PIECE * PIECE;
-    return codes_of_run(b, true, first) + runs_of_piece(b, first) * RUN * WR_PANEL_ROWS +
+    return codes_of_run(b, PIECES, first) + runs_of_piece(b, first) * RUN * WR_PANEL_ROWS +
            (j - first) * 64;
+}
+INLINE floats scales_of_run(const block *b, source from, int64_t j) {
+    if (from == PACKED) return scales_of(WR_Q8_0, b->scales_at + 32 * j).s;
+    return scales_of(UNPACKED_32, unpacked_scales(b, from, j)).s;
 }
 
 /* Unpack the piece that begins with run j. */
@@ -106,20 +115,20 @@ INLINE void unpack_piece(const block *b, int64_t j) {
 }
 
 /* acc[i] += the sums of run j, which tile `tile` has stored, scaled. */
-INLINE void scale_run(const block *b, bool pieces, int inputs, int64_t j, int tile,
+INLINE void scale_run(const block *b, source from, int inputs, int64_t j, int tile,
                       floats acc[INPUTS]) {
-    const int32_t *from = b->sums + tile * SUMS;
+    const int32_t *stored = b->sums + tile * SUMS;
     const float *a = b->a + j * INPUTS;
-    const scales s = scales_of(UNPACKED_32, scales_of_run(b, pieces, j));
+    const floats s = scales_of_run(b, from, j);
     UNROLLED_16 for (int i = 0; i < inputs; i++) acc[i] =
-        f_fma(f_of_sums(c_load(from + 16 * i)), f_mul(s.s, f_all(a + i)), acc[i]);
+        f_fma(f_of_sums(c_load(stored + 16 * i)), f_mul(s, f_all(a + i)), acc[i]);
 }
 
 /* Tile i becomes the sums of run j. What it held, the sums of a run before, is stored only now:
  * instructions that wait for a product would hold up all those behind them. */
 #define MULTIPLY(i, x_tile, w_tile, j)                                                             \
     _tile_loadd(x_tile, b->x + (j)*RUN, b->x_stride);                                              \
-    _tile_loadd(w_tile, codes_of_run(b, pieces, j), 64);                                           \
+    _tile_loadd(w_tile, codes_of_run(b, from, j), 64);                                             \
     if (store) _tile_stored(i, b->sums + (i)*SUMS, 64);                                            \
     _tile_zero(i);                                                                                 \
     _tile_dpbssd(i, x_tile, w_tile)
@@ -138,11 +147,11 @@ INLINE void ask_ahead(const block *b, int64_t j) {
 }
 
 /* Runs j ... j + 3, while those before them are stored and scaled (`store`). */
-INLINE void multiply_stretch(const block *b, bool pieces, int inputs, int64_t j, bool store,
+INLINE void multiply_stretch(const block *b, source from, int inputs, int64_t j, bool store,
                              floats acc[INPUTS]) {
 #define SCALE(i)                                                                                   \
     settle_memory();                                                                               \
-    if (store) scale_run(b, pieces, inputs, j - STRETCH + (i), i, acc);                            \
+    if (store) scale_run(b, from, inputs, j - STRETCH + (i), i, acc);                              \
     ask_ahead(b, j + (i));                                                                         \
     settle_memory()
     settle_memory();
@@ -158,18 +167,18 @@ INLINE void multiply_stretch(const block *b, bool pieces, int inputs, int64_t j,
 }
 
 /* The last stretch of a row, from run j on. */
-INLINE void finish_stretch(const block *b, bool pieces, int inputs, int64_t j, floats acc[INPUTS]) {
+INLINE void finish_stretch(const block *b, source from, int inputs, int64_t j, floats acc[INPUTS]) {
     settle_memory();
     _tile_stored(0, b->sums, 64);
     _tile_stored(1, b->sums + SUMS, 64);
     _tile_stored(2, b->sums + 2 * SUMS, 64);
     _tile_stored(3, b->sums + 3 * SUMS, 64);
     settle_memory();
-    for (int i = 0; i < STRETCH; i++) scale_run(b, pieces, inputs, j + i, i, acc);
+    for (int i = 0; i < STRETCH; i++) scale_run(b, from, inputs, j + i, i, acc);
 }
 
 /* One run alone, at the end of a row. */
-INLINE void multiply_run(const block *b, bool pieces, int64_t j) {
+INLINE void multiply_run(const block *b, source from, int64_t j) {
     const bool store = false;
     settle_memory();
     MULTIPLY(0, 4, 6, j);
@@ -179,22 +188,22 @@ INLINE void multiply_run(const block *b, bool pieces, int64_t j) {
 #undef MULTIPLY
 
 /* `inputs`: b->inputs rounded up; what is beyond is scaled and forgotten. */
-INLINE void multiply_block_of(const block *b, bool pieces, int inputs) {
+INLINE void multiply_block_of(const block *b, source from, int inputs) {
     const int64_t runs = b->columns / RUN, whole = runs / STRETCH * STRETCH;
     floats acc[INPUTS];
     UNROLLED_16 for (int i = 0; i < inputs; i++) acc[i] = f_zero();
     for (int64_t j = 0; j < whole; j += STRETCH) {
-        if (pieces && j % PIECE == 0) unpack_piece(b, j);
+        if (from == PIECES && j % PIECE == 0) unpack_piece(b, j);
         if (j == 0)
-            multiply_stretch(b, pieces, inputs, j, false, acc);
+            multiply_stretch(b, from, inputs, j, false, acc);
         else
-            multiply_stretch(b, pieces, inputs, j, true, acc);
+            multiply_stretch(b, from, inputs, j, true, acc);
     }
-    if (whole > 0) finish_stretch(b, pieces, inputs, whole - STRETCH, acc);
+    if (whole > 0) finish_stretch(b, from, inputs, whole - STRETCH, acc);
     for (int64_t j = whole; j < runs; j++) {
-        if (pieces && j % PIECE == 0) unpack_piece(b, j);
-        multiply_run(b, pieces, j);
-        scale_run(b, pieces, inputs, j, 0, acc);
+        if (from == PIECES && j % PIECE == 0) unpack_piece(b, j);
+        multiply_run(b, from, j);
+        scale_run(b, from, inputs, j, 0, acc);
     }
     UNROLLED_16 for (int i = 0; i < inputs; i++) {
         if (i < b->inputs)
@@ -203,15 +212,26 @@ INLINE void multiply_block_of(const block *b, bool pieces, int inputs) {
 }
 
 static void multiply_block(const block *b) {
-    const bool pieces = b->unpack != NULL;
-    if (pieces && b->inputs > 12)
-        multiply_block_of(b, true, 16);
-    else if (pieces)
-        multiply_block_of(b, true, 12); /* FEWEST leaves no fewer than 9 */
-    else if (b->inputs > 12)
-        multiply_block_of(b, false, 16);
-    else
-        multiply_block_of(b, false, 12);
+    const bool many = b->inputs > 12; /* FEWEST leaves no fewer than 9 */
+    switch (b->from) {
+    case UNPACKED:
+        if (many)
+            multiply_block_of(b, UNPACKED, 16);
+        else
+            multiply_block_of(b, UNPACKED, 12);
+        return;
+    case PIECES:
+        if (many)
+            multiply_block_of(b, PIECES, 16);
+        else
+            multiply_block_of(b, PIECES, 12);
+        return;
+    case PACKED:
+        if (many)
+            multiply_block_of(b, PACKED, 16);
+        else
+            multiply_block_of(b, PACKED, 12);
+    }
 }
 
 /* ---- products -------------------------------------------------------------------------------- */
@@ -294,6 +314,7 @@ static void multiply_directly(const wr_product *job, const wr_panel *m, const pl
     const int64_t columns = job->w->columns, runs = columns / RUN;
     const int64_t tiles = (job->batch + INPUTS - 1) / INPUTS;
     block b = {.x_stride = job->x_stride,
+               .from = PIECES,
                .unpack = to_bytes,
                .codes = (int64_t)m->block_codes,
                .scales = (int64_t)m->block_scales,
@@ -323,13 +344,23 @@ static void multiply_directly(const wr_product *job, const wr_panel *m, const pl
     }
 }
 
+/* Panels one after another: unpacked, or as they are. */
+typedef struct group {
+    source from;
+    const uint8_t *at;
+    size_t bytes, scales; /* of a panel; where its scales begin */
+    int64_t first, count;
+} group;
+
 static void multiply_group(const wr_product *job, const wr_panel *m, const places *at,
-                           int64_t first, int64_t count) {
+                           const group *g) {
+    const int64_t first = g->first, count = g->count;
     const int64_t columns = job->w->columns, runs = columns / RUN;
     const int64_t tiles = (job->batch + INPUTS - 1) / INPUTS;
     const uint8_t *behind = wr_product_behind(job, m, first, count);
     asking ahead = asking_of(behind, (size_t)count * m->bytes, tiles * count * runs);
-    block b = {.x_stride = job->x_stride,
+    block b = {.from = g->from,
+               .x_stride = job->x_stride,
                .columns = columns,
                .a = at->a,
                .sums = at->sums,
@@ -342,13 +373,21 @@ static void multiply_group(const wr_product *job, const wr_panel *m, const place
         gather_numbers(at->a, wr_bytes_of(b.x, columns).a, job->x_stride, b.inputs, runs, INPUTS);
         configure(b.inputs);
         for (int64_t i = 0; i < count; i++) {
-            b.codes_at = at->unpacked + (size_t)i * at->bytes;
-            b.scales_at = b.codes_at + columns * WR_PANEL_ROWS;
+            b.codes_at = g->at + (size_t)i * g->bytes;
+            b.scales_at = b.codes_at + g->scales;
             b.y = job->y + input * job->y_stride + (first + i) * WR_PANEL_ROWS;
             b.rows = job->w->rows - (first + i) * WR_PANEL_ROWS;
             share_next(&b, job, input + b.inputs, i, count);
             multiply_block(&b);
         }
+    }
+}
+
+static void unpack_group(const wr_product *job, const wr_panel *m, const places *at,
+                         unpack_function to_bytes, const group *g) {
+    for (int64_t i = 0; i < g->count; i++) {
+        const uint8_t *packed = wr_product_panel(job, m, g->first + i);
+        to_bytes(packed, packed + m->scales, m->blocks, at->unpacked + (size_t)i * at->bytes);
     }
 }
 
@@ -367,13 +406,21 @@ void wr_amx_bytes_product(const wr_product *job) {
         _tile_release();
         return;
     }
-    for (int64_t first = job->panel_begin; first < job->panel_end; first += at.group) {
-        const int64_t left = job->panel_end - first, count = left < at.group ? left : at.group;
-        for (int64_t i = 0; i < count; i++) {
-            const uint8_t *packed = wr_product_panel(job, &m, first + i);
-            to_bytes(packed, packed + m.scales, m.blocks, at.unpacked + (size_t)i * at.bytes);
-        }
-        multiply_group(job, &m, &at, first, count);
+    group g = {.from = UNPACKED, .at = at.unpacked, .bytes = at.bytes, .first = job->panel_begin};
+    g.scales = (size_t)w->columns * WR_PANEL_ROWS;
+    if (w->format == WR_Q8_0 && w->panels != NULL) {
+        g.from = PACKED;
+        g.bytes = m.bytes;
+        g.scales = m.scales;
+    }
+    for (; g.first < job->panel_end; g.first += g.count) {
+        const int64_t left = job->panel_end - g.first;
+        g.count = left < at.group ? left : at.group;
+        if (g.from == PACKED)
+            g.at = wr_product_panel(job, &m, g.first);
+        else
+            unpack_group(job, &m, &at, to_bytes, &g);
+        multiply_group(job, &m, &at, &g);
     }
     _tile_release();
 }

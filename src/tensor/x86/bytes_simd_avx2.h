@@ -36,6 +36,10 @@ INLINE codes c_add(codes c, int n) {
     const __m256i all = _mm256_set1_epi8((char)n);
     return (codes){_mm256_add_epi8(c.low, all), _mm256_add_epi8(c.high, all)};
 }
+INLINE codes c_flip(codes c) {
+    const __m256i all = _mm256_set1_epi8((char)128);
+    return (codes){_mm256_xor_si256(c.low, all), _mm256_xor_si256(c.high, all)};
+}
 INLINE codes c_shift(codes c, int n) {
     if (n == 0) return c;
     if (n > 0) return (codes){_mm256_srli_epi16(c.low, n), _mm256_srli_epi16(c.high, n)};

@@ -25,6 +25,8 @@ INLINE void c_store(void *p, codes c) { _mm512_store_si512(p, c); }
 INLINE codes c_and(codes c, int mask) { return _mm512_and_si512(c, _mm512_set1_epi8((char)mask)); }
 INLINE codes c_or(codes a, codes b) { return _mm512_or_si512(a, b); }
 INLINE codes c_add(codes c, int n) { return _mm512_add_epi8(c, _mm512_set1_epi8((char)n)); }
+/* c +- 128: signed and unsigned bytes */
+INLINE codes c_flip(codes c) { return _mm512_xor_si512(c, _mm512_set1_epi8((char)128)); }
 /* To the right by n, to the left by -n; what crosses into the next byte must be masked. */
 INLINE codes c_shift(codes c, int n) {
     const unsigned right = n > 0 ? (unsigned)n : 0, left = n < 0 ? (unsigned)(-n) : 0;

@@ -27,16 +27,21 @@ typedef struct setting {
     int32_t kv_heads, heads; /* heads: of a group */
     int32_t dim;
     int32_t window;
+    bool streams; /* decoding for many, whose windows no cache holds together */
 } setting;
 
 static const setting settings[] = {
-    {"8 heads of 8, 4 KV", 4, 2, 8, 256},     {"32 heads of 64, 4 KV", 4, 8, 64, 256},
-    {"32 heads of 64, 4 KV", 4, 8, 64, 4096}, {"32 heads of 128, 8 KV", 8, 4, 128, 4096},
-    {"8 heads of 64, 8 KV", 8, 1, 64, 4096},
+    {"8 heads of 8, 4 KV", 4, 2, 8, 256, false},
+    {"32 heads of 64, 4 KV", 4, 8, 64, 256, false},
+    {"32 heads of 64, 4 KV", 4, 8, 64, 4096, false},
+    {"32 heads of 128, 8 KV", 8, 4, 128, 4096, false},
+    {"8 heads of 64, 8 KV", 8, 1, 64, 4096, false},
+    {"8 heads of 32, 4 KV", 4, 2, 32, 256, false},
+    {"8 of 32, 4 KV, streams", 4, 2, 32, 256, true},
+    {"32 of 64, 4 KV, streams", 4, 8, 64, 256, true},
 };
 
-static const float slopes[8] = {0x1p-1f, 0x1p-2f, 0x1p-3f, 0x1p-4f,
-                                0x1p-5f, 0x1p-6f, 0x1p-7f, 0x1p-8f};
+static float slopes[64]; /* of all query heads */
 
 typedef struct bench {
     const wr_kernels *kernels;
@@ -49,6 +54,7 @@ typedef struct bench {
     int64_t layer;      /* at hand: decoding goes through layers, as a model does */
     int64_t layers;
     int64_t first;         /* KV head of the piece */
+    int32_t together;      /* KV heads of a job: all of a thread's where there is one token */
     uint8_t *data;         /* [layers, page_count, kv_heads, head_bytes] */
     const uint8_t **pages; /* [layers, page_count] */
     float *query, *out, *scratch;
@@ -61,17 +67,19 @@ static float *aligned_floats(int64_t count) {
     return floats;
 }
 
-/* Item = a KV head from b->first on: one job each. */
+/* Item = KV heads of a job, from b->first on. */
 static void attend_task(void *context, int64_t begin, int64_t end, int worker) {
     const bench *b = context;
     const setting *s = &b->set;
     const int64_t row = (int64_t)s->heads * s->dim;
-    for (int64_t head = b->first + begin; head < b->first + end; head++) {
+    for (int64_t head = b->first + begin * b->together; head < b->first + end * b->together;
+         head += b->together) {
         wr_attention_token tokens[128];
         const size_t key_bytes = WR_PAGE_TOKENS * wr_kv_row_bytes(b->type, s->dim);
         wr_attention job = {.tokens = tokens,
                             .token_count = b->tokens,
-                            .heads = s->heads,
+                            .heads = s->heads * b->together,
+                            .kv_heads = b->together,
                             .key_dim = s->dim,
                             .value_dim = s->dim,
                             .scale = 0.1f,
@@ -81,9 +89,12 @@ static void attend_task(void *context, int64_t begin, int64_t end, int worker) {
         job.recent.type = b->type;
         job.recent.key_offset = (size_t)head * b->head_bytes;
         job.recent.value_offset = job.recent.key_offset + key_bytes;
+        job.recent.head_stride = b->head_bytes;
+        if (b->layer + 1 < b->layers)
+            job.next = job.recent.pages[b->page_count] + job.recent.key_offset;
         for (int32_t i = 0; i < b->tokens; i++) {
             tokens[i] = (wr_attention_token){
-                .query_recent = b->query + i * row,
+                .query_recent = b->query + (head * b->tokens + i) * row,
                 .out = b->out + (head * b->tokens + i) * row,
                 .recent = {i + 17, i + 17 + s->window}, /* a window begins anywhere in a page */
                 .recent_at = i + 16 + s->window,
@@ -93,16 +104,17 @@ static void attend_task(void *context, int64_t begin, int64_t end, int worker) {
     }
 }
 
-/* Of the whole layer, from its fastest piece: as many KV heads as there are threads. */
+/* Of the whole layer, from its fastest piece: as many jobs as there are threads. */
 static double best_seconds(bench *b, wr_threads *threads) {
-    const int64_t piece =
-        b->set.kv_heads < wr_threads_count(threads) ? b->set.kv_heads : wr_threads_count(threads);
+    const int64_t count = wr_threads_count(threads);
+    const int64_t jobs = b->set.kv_heads < count ? b->set.kv_heads : count;
+    const int64_t piece = jobs * b->together;
     double best = 1e9, total = 0;
     for (int round = 0; total < 0.5; round++) {
         b->layer = round % b->layers;
         for (b->first = 0; b->first + piece <= b->set.kv_heads; b->first += piece) {
             double start = wr_clock_seconds();
-            wr_threads_run(threads, piece, 1, attend_task, b);
+            wr_threads_run(threads, jobs, 1, attend_task, b);
             double seconds = wr_clock_seconds() - start;
             best = seconds < best ? seconds : best;
             total += seconds;
@@ -129,7 +141,8 @@ static void make(bench *b, int threads) {
     b->page_count = (s->window + b->tokens) / WR_PAGE_TOKENS + 2;
     b->head_bytes = 2 * WR_PAGE_TOKENS * wr_kv_row_bytes(b->type, s->dim);
     const size_t layer = (size_t)b->page_count * b->head_bytes * (size_t)s->kv_heads;
-    b->layers = b->decode && s->window > 1000 ? 600 * MEGABYTE / (int64_t)layer : 5;
+    b->layers = b->decode && (s->window > 1000 || s->streams) ? 600 * MEGABYTE / (int64_t)layer : 5;
+    b->together = !b->decode || s->kv_heads < threads ? 1 : s->kv_heads / threads;
     const size_t pages = (size_t)(b->layers * b->page_count);
     const size_t bytes = pages * b->head_bytes * (size_t)s->kv_heads;
     b->data = aligned_alloc(64, bytes);
@@ -143,11 +156,12 @@ static void make(bench *b, int threads) {
         b->pages[i] =
             b->data + (i % (size_t)b->page_count * (size_t)b->layers + i / (size_t)b->page_count) *
                           b->head_bytes * (size_t)s->kv_heads;
-    const int64_t row = (int64_t)s->heads * s->dim * b->tokens;
+    const int64_t row = (int64_t)s->heads * s->dim * b->tokens * s->kv_heads;
     b->query = aligned_floats(row);
-    b->out = aligned_floats(row * s->kv_heads);
+    b->out = aligned_floats(row);
     for (int64_t i = 0; i < row; i++) b->query[i] = (float)(i % 17 - 8) * 0.1f;
-    b->scratch_floats = (wr_attention_scratch(s->heads, s->dim, s->dim) + 31) / 16 * 16;
+    b->scratch_floats =
+        (wr_attention_scratch(s->heads * b->together, s->dim, s->dim) + 31) / 16 * 16;
     b->scratch = aligned_floats(threads * b->scratch_floats);
 }
 
@@ -166,7 +180,7 @@ static void measure(const setting *set, wr_kv_type type, wr_cpu_level level, boo
     const double computing = work / limit->peak[level] * 1e-9;
     const double reading = decode ? bytes / limit->bandwidth * 1e-9 : 0;
     const double bound = computing > reading ? computing : reading;
-    printf("%-22s %5d  %-5s %-7s %-8s %9.2f us/token %8.1f GFLOP/s %6.2f GB/s  %5.2f x %s\n",
+    printf("%-23s %5d  %-5s %-7s %-8s %9.2f us/token %8.1f GFLOP/s %6.2f GB/s  %5.2f x %s\n",
            set->name, set->window, wr_kv_type_name(type), b.kernels->name,
            decode ? "decode" : "prefill", seconds / b.tokens * 1e6, work / seconds * 1e-9,
            decode ? bytes / seconds * 1e-9 : 0, seconds / bound,
@@ -231,6 +245,7 @@ int main(int argc, char **argv) {
         argc -= 2;
         argv += 2;
     }
+    for (int i = 0; i < 64; i++) slopes[i] = 1.0f / (float)(2 + i % 8 * 30);
     const bool biased = argc > 1 && strcmp(argv[1], "-a") == 0;
     bench_all(threads, biased, argc > 1 + biased ? argv[1 + biased] : NULL);
     return 0;

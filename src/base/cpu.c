@@ -45,8 +45,9 @@ static bool may_use_tiles(void) {
 #if defined(__linux__) && defined(__x86_64__)
     enum { ARCH_REQ_XCOMP_PERM = 0x1023, XFEATURE_XTILEDATA = 18 };
     unsigned a, b, c, d;
-    const unsigned bf16 = 1u << 22, tiles = 1u << 24, bytes = 1u << 25;
+    const unsigned bf16 = 1u << 22, tiles = 1u << 24, bytes = 1u << 25, gfni = 1u << 8;
     if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return false;
+    if ((c & gfni) == 0) return false; /* no such processor is known */
     if ((d & (bf16 | tiles | bytes)) != (bf16 | tiles | bytes)) return false;
     return syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA) == 0;
 #else

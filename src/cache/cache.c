@@ -407,6 +407,8 @@ static void offsets(const wr_cache *cache, int32_t layer, int32_t head, wr_kv_ty
     view->type = type;
     view->key_offset = wr_cache_key_offset(shape, cache->place_of[layer], head, type);
     view->value_offset = view->key_offset + wr_kv_row_bytes(type, shape->key_dim) * WR_PAGE_TOKENS;
+    view->head_stride = view->value_offset - view->key_offset +
+                        wr_kv_row_bytes(type, shape->value_dim) * WR_PAGE_TOKENS;
 }
 
 void wr_cache_offsets(const wr_cache *cache, int32_t layer, int32_t head, wr_kv_sequence *pinned,

@@ -5,13 +5,17 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/largest.h"
+
 /* Below this many multiplications, or what takes as long, a step is done by the calling thread:
  * company costs more. */
 #define ALONE 100000
 
 static size_t scratch_bytes(const weir_model *m) {
-    size_t attention = sizeof(float) * (size_t)wr_attention_scratch(m->heads / m->kv_heads,
-                                                                    m->key_dim, m->value_dim);
+    /* A tile for the heads of one KV head, or a token for all. */
+    int64_t tile = wr_attention_scratch(m->heads / m->kv_heads, m->key_dim, m->value_dim);
+    int64_t token = wr_attention_scratch(m->heads, m->key_dim, m->value_dim);
+    size_t attention = sizeof(float) * (size_t)(tile > token ? tile : token);
     size_t product = wr_product_scratch(wr_most_columns(m));
     /* A line apart, so that workers never share one. */
     return ((attention > product ? attention : product) + 127) / 64 * 64;
@@ -222,8 +226,4 @@ void wr_forward_logits(wr_forward *f, const wr_logit_row *rows, int64_t count, f
     }
 }
 
-bool wr_logits_finite(const float *logits, int64_t count) {
-    for (int64_t i = 0; i < count; i++)
-        if (!isfinite(logits[i])) return false;
-    return true;
-}
+bool wr_logits_finite(const float *logits, int64_t count) { return wr_all_finite(logits, count); }

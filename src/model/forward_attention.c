@@ -85,7 +85,8 @@ void wr_forward_place(wr_forward *f) {
 typedef struct layer_step {
     wr_forward *f;
     int32_t layer;
-    int32_t parts; /* that the heads of a KV head are divided into */
+    int32_t kv_parts; /* that KV heads are divided into */
+    int32_t parts;    /* that the heads of a KV head are divided into */
 } layer_step;
 
 static void write_cache(const wr_forward *f, int32_t layer, int64_t i) {
@@ -169,17 +170,18 @@ static wr_attention_token attention_token(const wr_forward *f, int32_t layer, in
                                 .recent_at = spans->recent_at};
 }
 
-/* A job for query heads [head, head_end), which share a KV head; its tokens are the caller's to
- * give. */
+/* A job for query heads [head, head_end), of one KV head or of several whole ones; its tokens are
+ * the caller's to give. */
 static wr_attention attention_job(const wr_forward *f, int32_t layer, int32_t segment, int32_t head,
                                   int32_t head_end, int worker) {
     const weir_model *m = f->model;
     const float *sink_logits = m->blocks[layer].sink_logits;
     const wr_cache *cache = f->segments[segment].cache;
     const wr_cache_view *view = view_at(f, segment, wr_cache_group_of(cache, layer));
-    int32_t tile = wr_attention_tile(m->heads / m->kv_heads);
+    const int32_t group = m->heads / m->kv_heads, tile = wr_attention_tile(group);
     wr_attention job = {.tokens = f->tokens + (int64_t)worker * tile,
                         .heads = head_end - head,
+                        .kv_heads = (head_end - head + group - 1) / group,
                         .key_dim = m->key_dim,
                         .value_dim = m->value_dim,
                         .scale = m->attention_scale,
@@ -188,50 +190,92 @@ static wr_attention attention_job(const wr_forward *f, int32_t layer, int32_t se
                         .slope = m->slopes ? m->slopes + head : NULL,
                         .scratch =
                             (float *)(void *)(f->scratch + (size_t)worker * f->scratch_bytes)};
-    wr_cache_offsets(cache, layer, head / (m->heads / m->kv_heads), &job.pinned, &job.recent);
+    wr_cache_offsets(cache, layer, head / group, &job.pinned, &job.recent);
     job.pinned.pages = view->pages;
     job.recent.pages = view->pages + view->pinned;
     return job;
 }
 
-/* The tokens of a tile for query heads [head, head_end), which share a KV head. */
-static void attend_tile(const layer_step *step, wr_token_tile tile, int32_t head, int32_t head_end,
+/* Where a tile of one token, if it is one, begins to read for query heads from `head` on. */
+static const uint8_t *first_page(const layer_step *step, int64_t tile, int32_t head) {
+    const wr_forward *f = step->f;
+    if (tile >= f->tile_count) return NULL;
+    const int64_t i = f->tiles[tile].begin;
+    const wr_attention_token token = attention_token(f, step->layer, i, head);
+    const wr_cache *cache = wr_segment_at(f, i)->cache;
+    const wr_cache_view *view = view_at(f, f->segment_of[i], wr_cache_group_of(cache, step->layer));
+    wr_kv_sequence pinned, recent;
+    wr_cache_offsets(cache, step->layer, head / (f->model->heads / f->model->kv_heads), &pinned,
+                     &recent);
+    if (token.pinned.begin < token.pinned.end)
+        return view->pages[token.pinned.begin / WR_PAGE_TOKENS] + pinned.key_offset;
+    return view->pages[view->pinned + token.recent.begin / WR_PAGE_TOKENS] + recent.key_offset;
+}
+
+/* The tokens of a tile for query heads [head, head_end): those of one KV head or a part of them, or
+ * of several, if there is one token. */
+static void attend_tile(const layer_step *step, int64_t number, int32_t head, int32_t head_end,
                         int worker) {
     const wr_forward *f = step->f;
+    const wr_token_tile tile = f->tiles[number];
     int32_t group = f->model->heads / f->model->kv_heads;
     wr_attention_token *tokens = f->tokens + (int64_t)worker * wr_attention_tile(group);
     wr_attention job =
         attention_job(f, step->layer, f->segment_of[tile.begin], head, head_end, worker);
     for (int64_t i = tile.begin; i < tile.end; i++)
         tokens[job.token_count++] = attention_token(f, step->layer, i, head);
+    if (job.token_count == 1) job.next = first_page(step, number + 1, head);
     f->model->kernels->attend(&job);
 }
 
-/* Item = (KV head * parts + part) * tiles + tile: neighbours read the same pages. */
+/* The tokens of a tile for KV heads [kv, kv_end). */
+static void attend_heads(const layer_step *step, int64_t number, int32_t kv, int32_t kv_end,
+                         int worker) {
+    const wr_token_tile tile = step->f->tiles[number];
+    const int32_t group = step->f->model->heads / step->f->model->kv_heads;
+    const int32_t together = tile.end - tile.begin == 1 ? kv_end - kv : 1;
+    for (; kv < kv_end; kv += together)
+        attend_tile(step, number, kv * group, (kv + together) * group, worker);
+}
+
+/* Item = (part of the KV heads * parts + part) * tiles + tile: neighbours read the same pages. */
 static void attend_task(void *context, int64_t begin, int64_t end, int worker) {
     const layer_step *step = context;
-    const wr_forward *f = step->f;
-    int32_t group = f->model->heads / f->model->kv_heads;
-    int64_t tiles = f->tile_count;
+    const weir_model *m = step->f->model;
+    int32_t group = m->heads / m->kv_heads;
+    int64_t tiles = step->f->tile_count;
     for (int64_t item = begin; item < end; item++) {
         int32_t part = (int32_t)(item / tiles % step->parts);
-        int32_t head = (int32_t)(item / tiles / step->parts) * group;
-        attend_tile(step, f->tiles[item % tiles], head + group * part / step->parts,
-                    head + group * (part + 1) / step->parts, worker);
+        int32_t kv_part = (int32_t)(item / tiles / step->parts);
+        int32_t kv = m->kv_heads * kv_part / step->kv_parts;
+        if (step->parts == 1)
+            attend_heads(step, item % tiles, kv, m->kv_heads * (kv_part + 1) / step->kv_parts,
+                         worker);
+        else
+            attend_tile(step, item % tiles, kv * group + group * part / step->parts,
+                        kv * group + group * (part + 1) / step->parts, worker);
     }
 }
 
 /* Tiles are smaller, down to enough queries for full vectors, where large ones would leave threads
- * without work. For a few tokens the heads that share a KV head are divided as well, though each
- * part reads the keys again. */
+ * without work. Where every tile is a token of a stream of its own, nothing is read twice, and the
+ * KV heads of each are taken together if the tiles are enough for the threads. For a few tokens the
+ * heads that share a KV head are divided as well, though each part reads the keys again. */
 static void divide_attention(layer_step *step) {
     const weir_model *m = step->f->model;
+    const int64_t tiles = step->f->tile_count;
     int32_t group = m->heads / m->kv_heads;
     int64_t threads = wr_threads_count(step->f->threads);
+    int64_t wanted = threads == 1 ? 1 : 4 * threads;
     step->parts = 1;
-    for (int64_t items = m->kv_heads * step->f->tile_count;
+    step->kv_parts = m->kv_heads;
+    if (tiles == step->f->segment_count && tiles == step->f->count &&
+        (wanted + tiles - 1) / tiles < m->kv_heads)
+        step->kv_parts = (int32_t)((wanted + tiles - 1) / tiles);
+    for (int64_t items = step->kv_parts * tiles;
          items % threads != 0 && items < 4 * threads && step->parts * 2 <= group; items *= 2)
         step->parts *= 2;
+    if (step->parts > 1) step->kv_parts = m->kv_heads;
 }
 
 /* For the observer every query of the segment attends once more, now keeping its scores; the output
@@ -286,10 +330,11 @@ void wr_forward_rotate_rows(wr_forward *f, int32_t layer, const wr_rows *rows) {
 
 void wr_forward_attend_rows(wr_forward *f, int32_t layer, const wr_rows *rows) {
     layer_step step = {.f = f, .layer = layer};
-    int32_t group = f->model->heads / f->model->kv_heads;
-    for (int32_t head = 0; head < f->model->heads; head += group)
+    const bool alone = f->tile_count == f->count && f->tile_count == f->segment_count;
+    const int32_t together = alone ? f->model->kv_heads : 1;
+    for (int32_t kv = 0; kv < f->model->kv_heads; kv += together)
         for (int64_t tile = rows->tile; tile < rows->tile_end; tile++)
-            attend_tile(&step, f->tiles[tile], head, head + group, rows->worker);
+            attend_heads(&step, tile, kv, kv + together, rows->worker);
 }
 
 void wr_forward_attend(wr_forward *f, int32_t layer) {
@@ -300,7 +345,7 @@ void wr_forward_attend(wr_forward *f, int32_t layer) {
     wr_forward_run(f, f->count, f->count * numbers * 32, rotate_task, &step);
     wr_forward_show(f, WEIR_POINT_VALUE, layer, f->v, (int64_t)m->kv_heads * m->value_dim);
     divide_attention(&step);
-    wr_forward_run(f, m->kv_heads * step.parts * f->tile_count, attention_work(f), attend_task,
+    wr_forward_run(f, step.kv_parts * step.parts * f->tile_count, attention_work(f), attend_task,
                    &step);
     for (int32_t i = 0; i < f->segment_count; i++)
         if (f->segments[i].observer && f->segments[i].observer->scores_fn)

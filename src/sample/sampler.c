@@ -7,6 +7,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/largest.h"
 #include "base/random.h"
 #include "sample/candidates.h"
 #include "sample/history.h"
@@ -68,6 +69,7 @@ void wr_sampler_forget(wr_sampler *sampler, int64_t count) {
 static weir_status check_logits(const wr_sampler *s, const float *logits, int64_t index,
                                 weir_error *error) {
     bool any = false;
+    if (wr_all_finite(logits, s->n_vocab)) return WEIR_OK;
     for (int32_t i = 0; i < s->n_vocab; i++) {
         if (isnan(logits[i]) || logits[i] == INFINITY)
             return weir_error_set(error, WEIR_NAN,
@@ -124,11 +126,22 @@ static int32_t best(const wr_candidates *set) {
     return set->items[first].token;
 }
 
+/* Nothing moves a logit. */
+static bool is_plain(const wr_sampler *s) {
+    const weir_sampling *r = &s->rules;
+    return r->bias_count == 0 && r->repetition_penalty == 1 && r->presence_penalty == 0 &&
+           r->frequency_penalty == 0;
+}
+
 weir_status wr_sampler_draw(wr_sampler *sampler, const float *logits, int64_t index, int32_t *token,
                             weir_error *error) {
     weir_status status = check_logits(sampler, logits, index, error);
     if (status != WEIR_OK) return status;
     const weir_sampling *r = &sampler->rules;
+    if (r->temperature == 0 && is_plain(sampler)) {
+        *token = (int32_t)wr_first_largest(logits, sampler->n_vocab);
+        return WEIR_OK;
+    }
     wr_candidates set = gather(sampler, logits);
     if (set.count == 0)
         return weir_error_set(error, WEIR_USAGE,

@@ -94,6 +94,10 @@ int64_t wr_attention_scratch(int32_t heads, int32_t key_dim, int32_t value_dim) 
     /* Of each query itself, its output, its maximum and sum, its span, its slope and place, and the
      * shrinkage of a block;
      * a page's keys and values in floats; the scores of a block of queries against a page. */
-    return queries * (key_dim + value + 7) + WR_PAGE_TOKENS * (key_dim + value) +
-           WR_PAGE_TOKENS * WR_QUERY_BLOCK;
+    const int64_t tile = queries * (key_dim + value + 7) + WR_PAGE_TOKENS * (key_dim + value) +
+                         WR_PAGE_TOKENS * WR_QUERY_BLOCK;
+    /* For a token alone its queries, a maximum and a sum for each lane of a part, one head or more;
+     * the scores of up to 8 heads, and two vectors. */
+    const int64_t token = heads * (key_dim + 2 * WR_PAGE_TOKENS) + 10 * WR_PAGE_TOKENS;
+    return tile > token ? tile : token;
 }

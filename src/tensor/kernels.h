@@ -147,6 +147,7 @@ typedef struct wr_kv_sequence {
     wr_kv_type type;
     size_t key_offset;   /* bytes from a page's start to the keys of this layer and KV head */
     size_t value_offset; /* the same for the values */
+    size_t head_stride;  /* bytes from a KV head to the next; not read where there is one */
 } wr_kv_sequence;
 
 /* Numbers [begin, end) of a sequence. */
@@ -167,7 +168,8 @@ typedef struct wr_attention_token {
 } wr_attention_token;
 
 /*
- * Attention of a tile of tokens for query heads that share one KV head (grouped queries).
+ * Attention of a tile of tokens for query heads that share one KV head (grouped queries), or of one
+ * token for those of several KV heads, whose pages are then read in the order of memory.
  *
  *   s_j = cap(scale * (q . k_j)) - slope * distance,   cap(s) = c tanh(s / c) where there is a cap
  * c out = sum_j exp(s_j - m) v_j / (exp(z - m) + sum_j exp(s_j - m))
@@ -187,15 +189,17 @@ typedef struct wr_attention {
     const wr_attention_token *tokens;
     int32_t token_count; /* 1 ... wr_attention_tile(heads) */
     int32_t heads;       /* query heads, >= 1 */
+    int32_t kv_heads;    /* that they share, each as many; 0: one. Several: for one token alone */
     int32_t key_dim;
     int32_t value_dim;
     float scale;
     float cap;               /* c (Gemma 2's soft-cap); 0: none */
     const float *sink_logit; /* [heads] or NULL */
     const float *slope;      /* [heads] or NULL */
-    wr_kv_sequence pinned;
+    wr_kv_sequence pinned;   /* of the first KV head */
     wr_kv_sequence recent;
-    float *scratch; /* wr_attention_scratch() floats, one worker's own */
+    const uint8_t *next; /* NULL, or what is read after this job: asked for, never read */
+    float *scratch;      /* wr_attention_scratch() floats, one worker's own */
 } wr_attention;
 
 /* Tokens that a job for `heads` heads takes at most: enough that reading and converting a page is

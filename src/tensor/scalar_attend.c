@@ -77,9 +77,21 @@ static void attend_sequence(state *at, const wr_kv_sequence *from, wr_kv_span se
     }
 }
 
+/* A sequence as query head `head` sees it. */
+static wr_kv_sequence sequence_of(const wr_attention *job, const wr_kv_sequence *from,
+                                  int32_t head) {
+    wr_kv_sequence own = *from;
+    if (job->kv_heads < 2) return own;
+    own.key_offset += (size_t)(head / (job->heads / job->kv_heads)) * from->head_stride;
+    own.value_offset += own.key_offset - from->key_offset;
+    return own;
+}
+
 static void attend_head(const wr_attention *job, const wr_attention_token *token, int32_t head) {
     const int64_t keys = (int64_t)(token->pinned.end - token->pinned.begin) + token->recent.end -
                          token->recent.begin;
+    const wr_kv_sequence pinned = sequence_of(job, &job->pinned, head);
+    const wr_kv_sequence recent = sequence_of(job, &job->recent, head);
     state at = {.job = job, .max = -INFINITY, .row = job->scratch};
     if (job->sink_logit != NULL) {
         at.max = job->sink_logit[head];
@@ -92,11 +104,11 @@ static void attend_head(const wr_attention *job, const wr_attention_token *token
     if (token->pinned.begin < token->pinned.end) {
         at.query = token->query_pinned + (int64_t)head * job->key_dim;
         at.at = token->pinned_at;
-        attend_sequence(&at, &job->pinned, token->pinned);
+        attend_sequence(&at, &pinned, token->pinned);
     }
     at.query = token->query_recent + (int64_t)head * job->key_dim;
     at.at = token->recent_at;
-    attend_sequence(&at, &job->recent, token->recent);
+    attend_sequence(&at, &recent, token->recent);
     const float factor = (float)(1.0 / at.sum);
     for (int32_t d = 0; d < job->value_dim; d++) at.out[d] *= factor;
 }

@@ -20,6 +20,7 @@ typedef struct scene {
 typedef struct shape {
     wr_kv_type pinned_type, type;
     int32_t tokens, heads, key_dim, value_dim;
+    int32_t kv_heads; /* that the heads share; 0: one */
     int32_t pinned_pages, recent_pages;
     bool sink, alibi;
     float cap; /* of scores; 0: none */
@@ -117,6 +118,8 @@ static void lay_pages(scene *s, const shape *a) {
         to->value_offset = 3 + 5 + WR_PAGE_TOKENS * wr_kv_row_bytes(to->type, a->key_dim);
         size_t end =
             to->value_offset + WR_PAGE_TOKENS * wr_kv_row_bytes(types[which], a->value_dim);
+        to->head_stride = end; /* a gap as large as the first offset */
+        if (a->kv_heads > 1) end += (size_t)(a->kv_heads - 1) * to->head_stride;
         if (counts[which] > 0 && end > s->page_bytes) s->page_bytes = end;
     }
     const int32_t all = counts[0] + counts[1];
@@ -145,18 +148,37 @@ static void fill_pages(scene *s, const shape *a, uint64_t seed) {
     }
 }
 
+/* The job's sequences from the next KV head on. */
+static void next_kv_head(wr_attention *job) {
+    wr_kv_sequence *both[] = {&job->pinned, &job->recent};
+    for (int i = 0; i < 2; i++) {
+        both[i]->key_offset += both[i]->head_stride;
+        both[i]->value_offset += both[i]->head_stride;
+    }
+}
+
+static void fill_heads(scene *s, const shape *a, uint64_t seed) {
+    const wr_attention first = s->job;
+    for (int kv = 0; kv < (a->kv_heads > 1 ? a->kv_heads : 1); kv++) {
+        fill_pages(s, a, seed + ((uint64_t)kv << 20));
+        next_kv_head(&s->job);
+    }
+    s->job = first;
+}
+
 static void scene_make(scene *s, const shape *a, uint64_t seed) {
     *s = (scene){0};
     wr_attention *job = &s->job;
     *job = (wr_attention){.tokens = s->tokens,
                           .token_count = a->tokens,
                           .heads = a->heads,
+                          .kv_heads = a->kv_heads,
                           .key_dim = a->key_dim,
                           .value_dim = a->value_dim,
                           .scale = 1.5f / sqrtf((float)a->key_dim)};
     choose_spans(s, a);
     lay_pages(s, a);
-    fill_pages(s, a, seed);
+    fill_heads(s, a, seed);
     const int32_t query = a->heads * a->key_dim, out = a->heads * a->value_dim;
     for (int which = 0; which < 2; which++) {
         s->queries[which] = fenced_floats(a->tokens * query);
@@ -347,6 +369,42 @@ static void attend_of_a_tile_is_its_queries_at(const wr_kernels *kernels) {
 }
 FOR_EACH_LEVEL(attend_of_a_tile_is_its_queries)
 
+/* What a token's heads get of several KV heads at once has the bits of each KV head by itself. */
+static void attend_of_kv_heads_is_that_of_each_at(const wr_kernels *kernels) {
+    static const int groups[] = {1, 2, 3, 4, 8, 11};
+    for (int round = 0; round < 180; round++) {
+        shape a = random_shape(round % WR_KV_TYPES);
+        const int group = groups[random_below(COUNT(groups))], kv_heads = between(2, 8);
+        a.tokens = 1;
+        a.kv_heads = kv_heads;
+        a.heads = group * kv_heads;
+        scene s;
+        scene_make(&s, &a, (uint64_t)round << 32);
+        s.job.next = s.job.recent.pages[0];
+        kernels->attend(&s.job);
+        wr_attention_token one = s.tokens[0];
+        const size_t outs = (size_t)group * (size_t)a.value_dim;
+        float *out = malloc(outs * sizeof *out);
+        memset(s.scratch.data, 0x3c, s.scratch.size);
+        s.job.tokens = &one;
+        s.job.heads = group;
+        s.job.kv_heads = 1;
+        for (int kv = 0; kv < kv_heads; kv++) {
+            one.out = out;
+            kernels->attend(&s.job);
+            assert_memory_equal(out, s.tokens[0].out + (size_t)kv * outs, outs * sizeof *out);
+            if (one.query_pinned != NULL) one.query_pinned += group * a.key_dim;
+            one.query_recent += group * a.key_dim;
+            if (a.sink) s.job.sink_logit += group;
+            if (a.alibi) s.job.slope += group;
+            next_kv_head(&s.job);
+        }
+        free(out);
+        scene_free(&s);
+    }
+}
+FOR_EACH_LEVEL(attend_of_kv_heads_is_that_of_each)
+
 /* Any part of a tile gives the bits of the whole one. */
 static void attend_of_fewer_tokens_is_the_same_at(const wr_kernels *kernels) {
     for (int round = 0; round < 120; round++) {
@@ -501,6 +559,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(attend_is_near_double),
         cmocka_unit_test(attend_of_a_tile_is_its_queries),
+        cmocka_unit_test(attend_of_kv_heads_is_that_of_each),
         cmocka_unit_test(attend_of_fewer_tokens_is_the_same),
         cmocka_unit_test(attend_tells_its_scores),
         cmocka_unit_test(attend_reads_as_kv_read),

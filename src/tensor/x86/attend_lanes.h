@@ -11,7 +11,7 @@
 /* Whether enough lanes would be filled with queries. One token alone is bound by reading its keys,
  * which the other way does best. Scores are observed, and capped, token by token. */
 static bool fills_lanes(const wr_attention *job) {
-    if (job->cap > 0) return false;
+    if (job->cap > 0 || job->kv_heads > 1) return false;
     const int64_t queries = (int64_t)job->token_count * job->heads;
     if (queries > (int64_t)MAX_QUERY_BLOCKS * QUERY_BLOCK) return false;
     for (int32_t i = 0; i < job->token_count; i++)

@@ -28,8 +28,9 @@ enum {
     FEWEST = 9,       /* inputs for which tiles pay */
     MOST_DIRECT = 32, /* for which a group of panels is not unpacked first */
     RUN = 32,         /* columns */
+    AHEAD = 4,        /* sequences of lines that are asked for side by side */
     STRETCH = 4,      /* runs that are under way at once, each in a tile of sums */
-    PIECE = 8,        /* runs that are unpacked together where a group is not */
+    PIECE = 4,        /* runs that are unpacked together where a group is not */
     PIECE_BYTES = PIECE * (RUN * 16 + 64),
     SUMS = INPUTS * 16,
     GROUP_BYTES = 384 * 1024
@@ -45,6 +46,20 @@ static void configure(int64_t inputs) {
         shapes.row_bytes[i] = i / 2 == 2 ? RUN : 64;
     }
     load_shapes(&shapes);
+}
+
+/* Panels to come, asked for while others are multiplied, in AHEAD parts side by side: the
+ * prefetcher of the second cache follows each by itself, and what it has not brought waits in the
+ * few buffers of the first, which the inputs need as well. */
+typedef struct asking {
+    const uint8_t *at;    /* never read, so it may lead anywhere */
+    int64_t lines, apart; /* of a part; bytes from one to the next */
+    int64_t steps, due;   /* in how many they are asked for; what is due, in parts of a step */
+} asking;
+
+static asking asking_of(const uint8_t *at, size_t bytes, int64_t steps) {
+    const int64_t lines = ((int64_t)bytes + 64 * AHEAD - 1) / (64 * AHEAD);
+    return (asking){at, at != NULL ? lines : 0, lines * 64, steps, 0};
 }
 
 typedef void (*unpack_function)(const uint8_t *codes_at, const uint8_t *scales_at, int64_t blocks,
@@ -68,7 +83,7 @@ typedef struct block {
     float *y;
     int64_t y_stride;
     int64_t inputs, rows;
-    wr_ahead ahead;      /* panels, a step for each run */
+    asking *ahead;       /* a step for each run */
     const uint8_t *next; /* rows of inputs, asked for alike */
     int64_t next_rows;
 } block;
@@ -118,12 +133,26 @@ INLINE void scale_run(const block *b, source from, int inputs, int64_t j, int ti
     _tile_zero(i);                                                                                 \
     _tile_dpbssd(i, x_tile, w_tile)
 
+/* With each run a few lines: twenty at once would hold up the loads behind them. */
+INLINE void ask_ahead(const block *b, int64_t j) {
+    asking *ahead = b->ahead;
+    for (ahead->due += ahead->lines; ahead->due >= ahead->steps; ahead->due -= ahead->steps) {
+        UNROLLED for (int i = 0; i < AHEAD; i++)
+            __builtin_prefetch(ahead->at + i * ahead->apart, 0, 2);
+        ahead->at += 64;
+    }
+    if (j * RUN % 64 != 0) return;
+    for (int64_t i = 0; i < b->next_rows; i++)
+        __builtin_prefetch(b->next + (size_t)i * b->x_stride + j * RUN, 0, 2);
+}
+
 /* Runs j ... j + 3, while those before them are stored and scaled (`store`). */
 INLINE void multiply_stretch(const block *b, source from, int inputs, int64_t j, bool store,
                              floats acc[INPUTS]) {
 #define SCALE(i)                                                                                   \
     settle_memory();                                                                               \
     if (store) scale_run(b, from, inputs, j - STRETCH + (i), i, acc);                              \
+    ask_ahead(b, j + (i));                                                                         \
     settle_memory()
     settle_memory();
     MULTIPLY(0, 4, 6, j);
@@ -158,17 +187,9 @@ INLINE void multiply_run(const block *b, source from, int64_t j) {
 }
 #undef MULTIPLY
 
-/* Ask for the next inputs' columns of run j. */
-INLINE void ask_for_inputs(const block *b, int64_t j) {
-    if (j * RUN % 64 != 0) return;
-    for (int64_t i = 0; i < b->next_rows; i++)
-        __builtin_prefetch(b->next + (size_t)i * b->x_stride + j * RUN, 0, 2);
-}
-
 /* `inputs`: b->inputs rounded up; what is beyond is scaled and forgotten. */
 INLINE void multiply_block_of(const block *b, source from, int inputs) {
     const int64_t runs = b->columns / RUN, whole = runs / STRETCH * STRETCH;
-    wr_ahead ahead = b->ahead;
     floats acc[INPUTS];
     UNROLLED_16 for (int i = 0; i < inputs; i++) acc[i] = f_zero();
     for (int64_t j = 0; j < whole; j += STRETCH) {
@@ -177,10 +198,6 @@ INLINE void multiply_block_of(const block *b, source from, int inputs) {
             multiply_stretch(b, from, inputs, j, false, acc);
         else
             multiply_stretch(b, from, inputs, j, true, acc);
-        for (int64_t i = 0; i < STRETCH; i++) {
-            ask_for_inputs(b, j + i);
-            wr_ahead_step(&ahead);
-        }
     }
     if (whole > 0) finish_stretch(b, from, inputs, whole - STRETCH, acc);
     for (int64_t j = whole; j < runs; j++) {
@@ -219,8 +236,30 @@ static void multiply_block(const block *b) {
 
 /* ---- products -------------------------------------------------------------------------------- */
 
+/* n - 8 for the low nibbles of bytes, or the high ones (4): bits 0 to 2 as they are, 3 to 7 the
+ * opposite of bit 3. One instruction, where shifting, masking and adding are three. */
+INLINE codes nibbles_less_8(codes c, const int shift) {
+    const long long rows = 0x0102040808080808LL;
+    return _mm512_gf2p8affine_epi64_epi8(c, _mm512_set1_epi64(rows << shift), 0xf8);
+}
+
+/* unpack_Q4_0, faster. */
+static void unpack_nibbles(const uint8_t *codes_at, const uint8_t *scales_at, int64_t blocks,
+                           uint8_t *to) {
+    uint8_t *scales_to = to + blocks * 512;
+    for (int64_t i = 0; i < blocks; i++, to += 512, codes_at += 256) {
+        UNROLLED for (int k = 0; k < 4; k++) {
+            const codes c = vector_of(codes_at, k);
+            c_store(to + 64 * k, nibbles_less_8(c, 0));
+            c_store(to + 64 * (4 + k), nibbles_less_8(c, 4));
+        }
+        f_keep(scales_to + 64 * i, f_halves(scales_at + 32 * i));
+    }
+}
+
 /* NULL: a format that is left to VNNI. */
 static unpack_function unpack_of(wr_format format) {
+    if (format == WR_Q4_0) return unpack_nibbles;
     switch (format) {
 #define CASE(NAME)                                                                                 \
     case WR_##NAME:                                                                                \
@@ -262,6 +301,13 @@ static void share_next(block *b, const wr_product *job, int64_t next, int64_t i,
     b->next_rows = end - begin;
 }
 
+/* The next panel, also of the next job: as a rule the same thread takes it. */
+static const uint8_t *panel_behind(const wr_product *job, const wr_panel *m, int64_t panel) {
+    const wr_matrix *w = job->w;
+    if (w->panels == NULL || panel + 1 >= wr_panel_count(w->rows)) return NULL;
+    return (const uint8_t *)w->panels + (size_t)(panel + 1) * m->bytes;
+}
+
 /* Few inputs, by which each panel passes once or twice: it is unpacked on the way. */
 static void multiply_directly(const wr_product *job, const wr_panel *m, const places *at,
                               unpack_function to_bytes) {
@@ -287,13 +333,13 @@ static void multiply_directly(const wr_product *job, const wr_panel *m, const pl
         b.codes_at = wr_product_panel(job, m, panel);
         b.scales_at = b.codes_at + m->scales;
         b.rows = job->w->rows - panel * WR_PANEL_ROWS;
-        b.ahead = wr_ahead_of(wr_product_behind(job, m, panel, 1), m->bytes, tiles * runs);
+        asking ahead = asking_of(panel_behind(job, m, panel), m->bytes, tiles * runs);
+        b.ahead = &ahead;
         for (int64_t i = 0; i < tiles; i++) {
             b.x = wr_product_input(job, i * second);
             b.a = at->a + i * runs * INPUTS;
             b.y = job->y + i * second * job->y_stride + panel * WR_PANEL_ROWS;
             multiply_block(&b);
-            b.ahead.at += b.ahead.lines * runs * 64;
         }
     }
 }
@@ -312,13 +358,14 @@ static void multiply_group(const wr_product *job, const wr_panel *m, const place
     const int64_t columns = job->w->columns, runs = columns / RUN;
     const int64_t tiles = (job->batch + INPUTS - 1) / INPUTS;
     const uint8_t *behind = wr_product_behind(job, m, first, count);
-    wr_ahead ahead = wr_ahead_of(behind, (size_t)count * m->bytes, tiles * count * runs);
+    asking ahead = asking_of(behind, (size_t)count * m->bytes, tiles * count * runs);
     block b = {.from = g->from,
                .x_stride = job->x_stride,
                .columns = columns,
                .a = at->a,
                .sums = at->sums,
-               .y_stride = job->y_stride};
+               .y_stride = job->y_stride,
+               .ahead = &ahead};
     for (int64_t input = 0; input < job->batch; input += b.inputs) {
         const int64_t left = job->batch - input, parts = (left + INPUTS - 1) / INPUTS;
         b.inputs = (left + parts - 1) / parts;
@@ -330,10 +377,8 @@ static void multiply_group(const wr_product *job, const wr_panel *m, const place
             b.scales_at = b.codes_at + g->scales;
             b.y = job->y + input * job->y_stride + (first + i) * WR_PANEL_ROWS;
             b.rows = job->w->rows - (first + i) * WR_PANEL_ROWS;
-            b.ahead = ahead;
             share_next(&b, job, input + b.inputs, i, count);
             multiply_block(&b);
-            ahead.at += ahead.lines * runs * 64;
         }
     }
 }

@@ -90,9 +90,8 @@ static weir_status check_address(const server_settings *settings, weir_error *er
     return status;
 }
 
-#define OWN_FILES                                                                                  \
-    64 /* besides connections: the store, what is being read, the listening socket                 \
-        */
+/* Besides connections: the store, what is being read, the listening socket. */
+#define OWN_FILES 64
 
 /* As many open files as connections need, if the system lets us. */
 static weir_status allow_files(const server_settings *settings, weir_error *error) {

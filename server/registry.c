@@ -73,6 +73,14 @@ weir_status registry_reserve(server_registry *registry, int64_t bytes, weir_erro
     return WEIR_OK;
 }
 
+weir_status registry_reserve_beside(server_registry *registry, server_session *session,
+                                    int64_t bytes, weir_error *error) {
+    session->users++;
+    weir_status status = registry_reserve(registry, bytes, error);
+    session->users--;
+    return status;
+}
+
 void registry_unreserve(server_registry *registry, int64_t bytes) {
     registry->planned -= bytes;
     atomic_store(&registry->metrics->memory_planned_bytes, registry->planned);
@@ -123,7 +131,8 @@ weir_status registry_fork(server_registry *registry, server_session *parent, boo
     if (named) {
         make_id(id);
     }
-    weir_status status = registry_reserve(registry, parent->plan.reserved_bytes, error);
+    weir_status status =
+        registry_reserve_beside(registry, parent, parent->plan.reserved_bytes, error);
     if (status == WEIR_OK) {
         status = session_fork(parent, id, out, error);
         keep(registry, *out, parent->plan.reserved_bytes);

@@ -26,6 +26,10 @@ weir_status registry_fork(server_registry *registry, server_session *parent, boo
                           server_session **out, weir_error *error);
 /* What a mark, or anything else beside a session, takes. */
 weir_status registry_reserve(server_registry *registry, int64_t bytes, weir_error *error);
+/* The same for what has to do with a session that is at hand: others leave for it, this one stays.
+ */
+weir_status registry_reserve_beside(server_registry *registry, server_session *session,
+                                    int64_t bytes, weir_error *error);
 void registry_unreserve(server_registry *registry, int64_t bytes);
 /* What was promised for a session. */
 int64_t registry_bytes(const server_session *session);

@@ -296,7 +296,7 @@ static weir_status set_mark(server_worker *worker, server_session *session, stre
                 (session->marks[i].mark != NULL && strcmp(session->marks[i].name, job->name) == 0);
     }
     int64_t bytes = again ? 0 : session->plan.page_bytes;
-    weir_status status = registry_reserve(registry, bytes, error);
+    weir_status status = registry_reserve_beside(registry, session, bytes, error);
     if (status != WEIR_OK) {
         return status;
     }

@@ -12,9 +12,9 @@ model=$dir/model.gguf
 make_model "$model"
 echo "seed $seed (WEIR_SEED)"
 
-# in plenty of memory, and where idle streams make room for others
+# in plenty of memory, and where idle streams make room for others; the twins have no store, so all of them must fit
 half=$((kills / 2))
-for memory in 2G 12M; do
+for memory in 2G $((clients / 2))M; do
   ok "$kills kills" "$killed_server" $((kills - half)) "$clients" "$seed" "$dir/store.$memory" "$weir" serve "$model" \
     --listen 127.0.0.1:0 --threads 1 --sinks 4 --window 28 --queue 256 --connections 512 --timeout 600 \
     --memory "$memory"

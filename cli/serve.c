@@ -46,7 +46,7 @@ static const cli_option limit_options[] = {
      .help = "requests that may wait (default 64); more are refused with 429"},
     {"--connections", OPTION_COUNT, "N", .at = AT(connections), .range = "[1,65536]",
      .help = "at once (default 256)"},
-    {"--max-body", OPTION_BYTES, "BYTES", .at = AT(max_body), .range = "[1k,1G]",
+    {"--max-body", OPTION_BYTES, "BYTES", .at = AT(max_body), .range = "[1024,1073741824]",
      .help = "of a JSON body (default 4M); text that is appended as text has no limit"},
     {"--max-tokens", OPTION_COUNT, "N", .at = AT(max_tokens), .range = "[1,inf)",
      .help = "that one request may make (default 65536)"},

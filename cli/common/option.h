@@ -58,7 +58,7 @@ typedef struct cli_option {
     cli_kind kind;
     const char *argument; /* the value's name in help: "N" */
     size_t at;            /* offset into the arguments */
-    const char *range;    /* of numbers, as mathematicians write it: "[1,inf)"; NULL: any */
+    const char *range;    /* of numbers, as mathematicians do, in digits: "[1,inf)"; NULL: any */
     const char *words;    /* of words: "dense|window|sink" */
     const char *help;     /* one line, with the default */
     unsigned policies;    /* bits 1 << weir_policy to which it applies; 0: all */

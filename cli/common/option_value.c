@@ -1,4 +1,5 @@
 /* From the words of a command line to numbers, lists and choices, with one sentence when not. */
+#include <assert.h>
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
@@ -19,7 +20,9 @@ static interval parse_interval(const char *range) {
         char *end;
         in.low_open = range[0] == '(';
         in.low = strtod(range + 1, &end);
+        assert(*end == ',');
         in.high = strtod(end + 1, &end);
+        assert(*end == ')' || *end == ']');
         in.high_open = *end == ')';
     }
     return in;

@@ -34,9 +34,12 @@ start() {
     exec $under "$weir" serve "$model" --listen 127.0.0.1:0 $always "$@"
   ) >"$dir/address" 2>"$dir/log" &
   server=$!
-  wait_for 'the server' test -s "$dir/address"
+  wait_for 'the server' listens_or_ended
+  test -s "$dir/address" || fail "no server: $(cat "$dir/log")"
   base=$(cat "$dir/address")
 }
+
+listens_or_ended() { test -s "$dir/address" || ! kill -0 "$server" 2>/dev/null; }
 
 # stop: SIGTERM, and the exit status.
 stop() {

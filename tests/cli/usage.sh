@@ -60,6 +60,8 @@ refuses '--window wants' eval "$model" --text "$dir/text" --window 8,x
 refuses 'at most 16 values' eval "$model" --text "$dir/text" \
   --window 1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17
 
+refuses '--max-body wants a whole number from 1024 to 1073741824, not "1k1"' serve "$model" --max-body 1k1
+
 # Words.
 refuses '--policy knows no "sparse"' run "$model" --policy sparse
 refuses 'sink window dense recompute' run "$model" --policy sparse
@@ -174,6 +176,26 @@ done
 for command in logits make-random; do
   ok "help does not list $command" not grep -q "^  $command" "$dir/help"
 done
+
+# Every option that takes a number names a range that has numbers in it.
+"$weir" --help | sed -n 's/^  \([a-z]*\)  .*/\1/p' >"$dir/commands"
+while read -r command; do
+  "$weir" "$command" --help | sed -n 's/^  \(-[-a-z0-9]*\) \([A-Z]*\)  .*/\1 \2/p' |
+    grep -E ' (N|BYTES|SECONDS|X|P|R)$' | sed "s/^/$command /" || :
+done <"$dir/commands" >"$dir/numbers"
+ok 'there are numbers' test "$(wc -l <"$dir/numbers")" -gt 60
+while read -r command option _; do
+  got=0
+  "$weir" "$command" "$option" x </dev/null >"$dir/out" 2>"$dir/err" || got=$?
+  equal "weir $command $option x" "$got" 2
+  if range=$(grep -oE 'from [-0-9.]+ (to|and at most|and below) [-+0-9.e]+' "$dir/err"); then
+    # shellcheck disable=SC2086 # its words
+    set -- $range
+    ok "weir $command $option: $range" awk "BEGIN { for (i = 1; i < ARGC; i++) last = ARGV[i]; exit !(ARGV[2] < last) }" "$@"
+  else
+    ok "weir $command $option: $(cat "$dir/err")" grep -qE ' wants | at least |above ' "$dir/err"
+  fi
+done <"$dir/numbers"
 
 # The pages and the commands know the same options.
 docs=${WEIR_ROOT:-$(dirname "$0")/../..}/docs

@@ -16,12 +16,14 @@
  *
  * On a machine that others use too, a worker may lose its processor in the middle of a run, and the
  * caller waits for a time slice of the system's, many loops long. So the caller keeps an account of
- * what its loops took and of what they would have taken it alone; while company does not pay it
- * computes alone, and tries again from time to time.
+ * what its loops took and of what they would have taken it alone. What company saves is its credit,
+ * up to a limit, and pays for an interruption now and then; when it has cost more than that the
+ * caller computes alone, and tries again from time to time.
  */
 #include "base/threads.h"
 
 #include <assert.h>
+#include <math.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -34,6 +36,7 @@ enum {
     MAX_THREADS = 256,
     MAX_RUNS = 65535,
     RELAX_BATCH = 32,
+    MAX_FAILURES = 5,
     ASK_BYTES = 512,      /* between two looks for work */
     ASK_MOST = 256 * 1024 /* of what is expected: much less than a second cache */
 };
@@ -53,14 +56,24 @@ static const double crowd_seconds = 0.1;
 /* Company is judged after so many seconds of loops, or when it has lost so many. */
 static const double trial_seconds = 4e-3;
 static const double loss_seconds = 1e-3;
-/* A spell alone is so many times as long as what was lost: so trials cost three parts in a hundred
- * at most, and one interruption is soon forgotten. */
+/* Company pays while it takes less than this part of what the caller would take alone; the rest is
+ * for what the account does not see, such as slower runs while another thread reads memory too. */
+static const double worth_of_alone = 0.9;
+/* Of what it has saved so much is held for it: longer than a time slice or a host's pause. */
+static const double credit_seconds = 0.1;
+/* A spell alone is so many times as long as the loss beyond the credit, twice as long after each
+ * trial that fails until the credit is full again: so trials cost little where others keep a
+ * processor busy. */
 static const double spell_of_loss = 32.0;
+/* And at most so long: then company that pays again is soon seen. */
+static const double spell_seconds = 2.0;
 
-/* The caller's account since the last judgement. */
+/* The caller's account. */
 typedef struct account {
-    double together;    /* seconds that loops took */
+    double together;    /* seconds that loops took since the last judgement */
     double alone;       /* that the caller would have needed for them by itself */
+    double credit;      /* seconds that company may cost */
+    int failures;       /* trials since the credit was full */
     double alone_until; /* on the clock: compute alone before */
 } account;
 
@@ -162,22 +175,24 @@ static void work_until_none_left(wr_threads *pool, int worker_number) {
 typedef struct measured {
     uint32_t runs;
     double seconds;
-    double end; /* on the clock */
 } measured;
 
-/* The same for the caller. No run counts for more than four times the shortest before: it was
- * interrupted. */
-static measured work_and_measure(wr_threads *pool, double start) {
-    measured own = {.end = start};
-    double shortest = 0.0;
+/* The same for the caller. No run counts for more than twice the shortest: it was interrupted, as
+ * the first is when a worker that wakes takes the caller's processor. */
+static measured work_and_measure(wr_threads *pool) {
+    measured own = {0};
+    double before = wr_clock_seconds(), shortest = HUGE_VAL, first = 0.0;
     for (uint32_t run; claim_run(pool, 0, &run); own.runs++) {
         compute_run(pool, run, 0);
-        double end = wr_clock_seconds();
-        double spent = end - own.end;
-        own.end = end;
-        if (own.runs == 0 || spent < shortest) shortest = spent;
-        own.seconds += spent < 4 * shortest ? spent : 4 * shortest;
+        double now = wr_clock_seconds(), spent = now - before;
+        before = now;
+        shortest = fmin(shortest, spent);
+        if (own.runs == 0)
+            first = spent;
+        else
+            own.seconds += fmin(spent, 2 * shortest);
     }
+    own.seconds += fmin(first, 2 * shortest);
     finish_runs(pool, own.runs);
     return own;
 }
@@ -273,15 +288,31 @@ static void *worker_main(void *argument) {
     return NULL;
 }
 
-/* Note a loop of `runs` and `seconds`, of which the caller did its own. Its interruptions count
- * against company: it may be a worker that takes its processor. */
-static void judge(account *a, measured own, uint32_t runs, double seconds, double now) {
-    a->together += seconds;
-    a->alone += own.runs > 0 ? own.seconds / (double)own.runs * (double)runs : seconds;
-    double loss = a->together - a->alone;
+/* What the caller would have needed alone for a loop that took `seconds`. */
+static double alone_for(measured own, uint32_t runs, double seconds) {
+    if (own.runs == 0 || (own.runs == 1 && own.seconds > loss_seconds))
+        return seconds; /* nothing to tell an interruption by */
+    return own.seconds / (double)own.runs * (double)runs;
+}
+
+/* Note a loop: its interruptions count against company, as it may be a worker that takes the
+ * caller's processor. */
+static void judge(account *a, double together, double alone, double now) {
+    a->together += together;
+    a->alone += alone;
+    double loss = a->together - worth_of_alone * a->alone;
     if (loss < loss_seconds && a->together < trial_seconds) return;
-    if (loss > 0.0) a->alone_until = now + spell_of_loss * loss;
     a->together = a->alone = 0.0;
+    a->credit -= loss;
+    if (a->credit >= credit_seconds) {
+        a->credit = credit_seconds;
+        a->failures = 0;
+    }
+    if (a->credit >= 0.0) return;
+    double spell = ldexp(-a->credit * spell_of_loss, a->failures);
+    a->alone_until = now + (spell < spell_seconds ? spell : spell_seconds);
+    a->credit = 0.0;
+    if (a->failures < MAX_FAILURES) a->failures++;
 }
 
 static void run_together(wr_threads *threads, uint32_t runs, double start) {
@@ -293,10 +324,10 @@ static void run_together(wr_threads *threads, uint32_t runs, double start) {
                               memory_order_release);
     atomic_store(&threads->loop, loop);
     wake_workers(threads);
-    measured own = work_and_measure(threads, start);
+    measured own = work_and_measure(threads);
     wait_until_finished(threads);
-    double end = wr_clock_seconds();
-    judge(&threads->account, own, runs, end - start, end);
+    double end = wr_clock_seconds(), together = end - start;
+    judge(&threads->account, together, alone_for(own, runs, together), end);
 }
 
 void wr_threads_run(wr_threads *threads, int64_t items, int64_t grain, wr_task task,
@@ -386,6 +417,7 @@ weir_status wr_threads_create(int count, const weir_allocator *allocator, wr_thr
     pool->count = count;
     pool->shares = (share *)(void *)((uint8_t *)pool + shares_offset(count));
     pool->spin = count <= wr_cpu_count();
+    pool->account.credit = credit_seconds;
     atomic_init(&pool->references, 1);
     pthread_mutex_init(&pool->turn, NULL);
     pthread_mutex_init(&pool->lock, NULL);

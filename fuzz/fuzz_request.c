@@ -70,10 +70,11 @@ static weir_status read_stream(json_t *object, weir_error *error) {
 
 static weir_status read_text(json_t *object, bool makes, weir_error *error) {
     text_request made;
-    weir_sampling sampling = weir_sampling_default();
-    weir_status status =
-        text_request_read(object, makes, &sampling, VOCABULARY, MOST_TOKENS, &made, error);
+    weir_sampling rules = weir_sampling_default();
+    weir_status status = text_request_read(object, makes, VOCABULARY, MOST_TOKENS, &made, error);
     if (status == WEIR_OK) {
+        if (makes) check_generate(&made.generate);
+        generate_request_inherit(&made.generate, &rules, false);
         if (makes) check_generate(&made.generate);
         check_conversation(&made.conversation);
         require(made.text == NULL || made.conversation.count == 0);

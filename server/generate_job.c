@@ -73,10 +73,14 @@ job_end generate_job_run(server_worker *worker, server_job *base, weir_error *er
     if (status == WEIR_MEMORY) {
         return JOB_WAITS;
     }
+    const bool unknown = status == WEIR_USAGE && session == NULL && job->source != FROM_NEW;
     if (status == WEIR_OK) {
+        if (job->source != FROM_NEW) {
+            generate_request_inherit(&job->answer->request, &session->sampling, session->seeded);
+        }
         status = begin_task(worker, job, session, error);
     }
-    if (status != WEIR_OK && session == NULL && job->source != FROM_NEW) {
+    if (unknown) {
         refuse(base->reply, 404, "stream_not_found", error->message);
     } else if (status != WEIR_OK) {
         refuse_error(base->reply, error);

@@ -35,26 +35,72 @@ const json_field generate_fields[] = {
 };
 #undef AT
 
-void generate_request_init(generate_request *request, const weir_sampling *defaults,
-                           int64_t max_tokens) {
-    *request = (generate_request){
-        .temperature = defaults->temperature,
-        .top_p = defaults->top_p,
-        .min_p = defaults->min_p,
-        .typical = defaults->typical,
-        .repetition_penalty = defaults->repetition_penalty,
-        .presence_penalty = defaults->presence_penalty,
-        .frequency_penalty = defaults->frequency_penalty,
-        .top_k = defaults->top_k,
-        .penalty_window = defaults->penalty_window,
-        .max_tokens = max_tokens,
-        .max_completion_tokens = -1,
-        .n = 1,
+static void take_rules(generate_request *request, const weir_sampling *rules) {
+    request->temperature = rules->temperature;
+    request->top_p = rules->top_p;
+    request->min_p = rules->min_p;
+    request->typical = rules->typical;
+    request->repetition_penalty = rules->repetition_penalty;
+    request->presence_penalty = rules->presence_penalty;
+    request->frequency_penalty = rules->frequency_penalty;
+    request->top_k = rules->top_k;
+    request->penalty_window = rules->penalty_window;
+}
+
+/* The bias is set when it is read. */
+static void set_sampling(generate_request *request) {
+    request->sampling = (weir_sampling){
+        .temperature = request->temperature,
+        .top_k = (int32_t)request->top_k,
+        .top_p = request->top_p,
+        .min_p = request->min_p,
+        .typical = request->typical,
+        .repetition_penalty = request->repetition_penalty,
+        .presence_penalty = request->presence_penalty,
+        .frequency_penalty = request->frequency_penalty,
+        .penalty_window = (int32_t)request->penalty_window,
+        .seed = request->seed,
+        .bias = request->sampling.bias,
+        .bias_count = request->sampling.bias_count,
     };
+}
+
+void generate_request_init(generate_request *request, int64_t max_tokens) {
+    const weir_sampling rules = weir_sampling_default();
+    *request = (generate_request){.max_tokens = max_tokens, .max_completion_tokens = -1, .n = 1};
+    take_rules(request, &rules);
     if (getrandom(&request->seed, sizeof request->seed, GRND_NONBLOCK) < 0) {
         request->seed = 0;
     }
     request->seed >>= 11; /* one that every JSON reader keeps to the last digit */
+}
+
+/* Rows that the body has; null says nothing, as in json_read_parts. */
+static unsigned rows_of(json_t *body) {
+    unsigned said = 0;
+    for (unsigned i = 0; sampling_fields[i].name != NULL; i++) {
+        json_t *value = json_object_get(body, sampling_fields[i].name);
+        if (value != NULL && !json_is_null(value)) {
+            said |= 1U << i;
+        }
+    }
+    return said;
+}
+
+void generate_request_inherit(generate_request *request, const weir_sampling *rules, bool seeded) {
+    const generate_request own = *request;
+    take_rules(request, rules);
+    if (seeded) {
+        request->seed = rules->seed;
+    }
+    for (unsigned i = 0; sampling_fields[i].name != NULL; i++) {
+        const size_t at = sampling_fields[i].at;
+        if (own.said >> i & 1) {
+            memcpy((char *)request + at, (const char *)&own + at,
+                   sampling_fields[i].kind == FIELD_REAL ? sizeof(float) : sizeof(int64_t));
+        }
+    }
+    set_sampling(request);
 }
 
 weir_status generate_request_stop(generate_request *request, const char *text, size_t size,
@@ -148,20 +194,10 @@ static weir_status read_stream_options(generate_request *request, weir_error *er
     return json_read_fields(request->stream_options, fields, request, error);
 }
 
-weir_status generate_request_finish(generate_request *request, int32_t vocabulary, int64_t most,
-                                    weir_error *error) {
-    request->sampling = (weir_sampling){
-        .temperature = request->temperature,
-        .top_k = (int32_t)request->top_k,
-        .top_p = request->top_p,
-        .min_p = request->min_p,
-        .typical = request->typical,
-        .repetition_penalty = request->repetition_penalty,
-        .presence_penalty = request->presence_penalty,
-        .frequency_penalty = request->frequency_penalty,
-        .penalty_window = (int32_t)request->penalty_window,
-        .seed = request->seed,
-    };
+weir_status generate_request_finish(generate_request *request, json_t *body, int32_t vocabulary,
+                                    int64_t most, weir_error *error) {
+    request->said = rows_of(body);
+    set_sampling(request);
     if (request->max_completion_tokens >= 0) {
         request->max_tokens = request->max_completion_tokens;
     }

@@ -22,6 +22,7 @@ typedef struct generate_request {
     uint64_t seed;
     json_t *stop, *logit_bias, *stream_options;
     bool stream, ignore_eos;
+    unsigned said; /* bit i: the body has row i of sampling_fields */
 
     /* as it was understood */
     weir_sampling sampling; /* its bias is `bias` */
@@ -31,17 +32,18 @@ typedef struct generate_request {
     bool usage; /* a last event with the usage */
 } generate_request;
 
-/* Everything unsaid: the rules of `defaults`, max_tokens as given, one choice, a seed of its own.
+/* Everything unsaid: the rules of `weir run`, max_tokens as given, one choice, a seed of its own.
  * To be given back with generate_request_free, also after a failure. */
-void generate_request_init(generate_request *request, const weir_sampling *defaults,
-                           int64_t max_tokens);
+void generate_request_init(generate_request *request, int64_t max_tokens);
 /* The rows that fill it, for json_read_parts. */
 extern const json_field generate_fields[]; /* how text is made */
 extern const json_field sampling_fields[]; /* how tokens are drawn */
 
-/* After the rows: lists, ranges, what belongs together. */
-weir_status generate_request_finish(generate_request *request, int32_t vocabulary, int64_t most,
-                                    weir_error *error);
+/* After the rows of `body`: lists, ranges, what belongs together. */
+weir_status generate_request_finish(generate_request *request, json_t *body, int32_t vocabulary,
+                                    int64_t most, weir_error *error);
+/* What the body did not say about drawing is as `rules` have it; the seed only where `seeded`. */
+void generate_request_inherit(generate_request *request, const weir_sampling *rules, bool seeded);
 weir_status generate_request_stop(generate_request *request, const char *text, size_t size,
                                   weir_error *error); /* one more stop string */
 void generate_request_free(generate_request *request);

@@ -52,10 +52,9 @@ static weir_status refuse_field(const char *name, const char *why, weir_error *e
 static weir_status read(json_t *object, const json_field *fields, int64_t tokens,
                         int32_t vocabulary, int64_t most_tokens, raw *found, openai_request *out,
                         weir_error *error) {
-    weir_sampling defaults = weir_sampling_default();
     *out = (openai_request){.logprobs = -1};
     *found = (raw){.top_logprobs = -1};
-    generate_request_init(&out->generate, &defaults, tokens < most_tokens ? tokens : most_tokens);
+    generate_request_init(&out->generate, tokens < most_tokens ? tokens : most_tokens);
     stream_request_init(&out->stream);
     json_part parts[] = {{common_fields, found},
                          {fields, found},
@@ -64,7 +63,7 @@ static weir_status read(json_t *object, const json_field *fields, int64_t tokens
                          {stream_fields, &out->stream}};
     weir_status status = json_read_parts(object, parts, 5, error);
     if (status == WEIR_OK) {
-        status = generate_request_finish(&out->generate, vocabulary, most_tokens, error);
+        status = generate_request_finish(&out->generate, object, vocabulary, most_tokens, error);
     }
     if (status == WEIR_OK && out->stream.system != NULL) {
         status = refuse_field("system",

@@ -8,10 +8,9 @@ weir_status create_request_read(json_t *object, int32_t vocabulary, create_reque
                                 weir_error *error) {
     static const json_field own[] = {
         {"chat_system", FIELD_TEXT, offsetof(create_request, chat_system), 0, 0}, {0}};
-    weir_sampling defaults = weir_sampling_default();
     *out = (create_request){.chat_system = NULL};
     stream_request_init(&out->stream);
-    generate_request_init(&out->sampling, &defaults, 0);
+    generate_request_init(&out->sampling, 0);
     json_part parts[] = {
         {own, out}, {stream_fields, &out->stream}, {sampling_fields, &out->sampling}};
     weir_status status = json_read_parts(object, parts, 3, error);
@@ -23,7 +22,7 @@ weir_status create_request_read(json_t *object, int32_t vocabulary, create_reque
         status =
             weir_error_set(error, WEIR_USAGE, "logit_bias belongs to the requests that make text");
     }
-    return status == WEIR_OK ? generate_request_finish(&out->sampling, vocabulary, 0, error)
+    return status == WEIR_OK ? generate_request_finish(&out->sampling, object, vocabulary, 0, error)
                              : status;
 }
 
@@ -66,19 +65,18 @@ static weir_status read_input(text_request *request, weir_error *error) {
                : WEIR_OK;
 }
 
-weir_status text_request_read(json_t *object, bool makes, const weir_sampling *sampling,
-                              int32_t vocabulary, int64_t most_tokens, text_request *out,
-                              weir_error *error) {
+weir_status text_request_read(json_t *object, bool makes, int32_t vocabulary, int64_t most_tokens,
+                              text_request *out, weir_error *error) {
     *out = (text_request){.logprobs = -1};
     int64_t tokens = GENERATE_TOKENS < most_tokens ? GENERATE_TOKENS : most_tokens;
-    generate_request_init(&out->generate, sampling, tokens);
+    generate_request_init(&out->generate, tokens);
     json_part parts[] = {{input_fields, out},
                          {makes ? output_fields : append_fields, out},
                          {sampling_fields, &out->generate},
                          {generate_fields, &out->generate}};
     weir_status status = json_read_parts(object, parts, makes ? 4 : 2, error);
     if (status == WEIR_OK && makes) {
-        status = generate_request_finish(&out->generate, vocabulary, most_tokens, error);
+        status = generate_request_finish(&out->generate, object, vocabulary, most_tokens, error);
     }
     if (status == WEIR_OK && out->generate.n != 1) {
         status = weir_error_set(error, WEIR_USAGE, "n must be 1: ask several times instead");

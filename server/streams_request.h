@@ -26,10 +26,9 @@ typedef struct text_request {
     int64_t logprobs;
     server_conversation conversation;
 } text_request;
-/* `makes`: the fields of text that is made are known too; their defaults are `sampling`. */
-weir_status text_request_read(json_t *object, bool makes, const weir_sampling *sampling,
-                              int32_t vocabulary, int64_t most_tokens, text_request *out,
-                              weir_error *error);
+/* `makes`: the fields of text that is made are known too. */
+weir_status text_request_read(json_t *object, bool makes, int32_t vocabulary, int64_t most_tokens,
+                              text_request *out, weir_error *error);
 void text_request_free(text_request *request);
 
 /* marks and rewind */

@@ -89,13 +89,12 @@ static bool fill_append(http_request *request, append_job *job) {
     struct server_state *server = request->server;
     text_request asked;
     weir_error error;
-    weir_sampling unused = weir_sampling_default();
     json_t *object = handler_body(request);
     if (object == NULL) {
         return false;
     }
     int32_t vocabulary = (int32_t)weir_model_get_info(server->model)->vocabulary;
-    weir_status status = text_request_read(object, false, &unused, vocabulary, 0, &asked, &error);
+    weir_status status = text_request_read(object, false, vocabulary, 0, &asked, &error);
     if (status == WEIR_OK && asked.text != NULL) {
         job->text = copy_bytes(asked.text, asked.text_size);
         job->text_size = asked.text_size;
@@ -136,34 +135,12 @@ void handle_append(http_request *request) {
 
 /* ---- generate and ask ------------------------------------------------------------------------ */
 
-/* What a request does not say about sampling is the stream's, which only the worker knows: so the
- * body is read there. It is bounded, and small. */
-typedef struct ask_job {
-    generate_job generate;
-    json_t *object;
-    struct server_state *server;
-} ask_job;
-
-static void free_ask(server_job *base) {
-    json_decref(((ask_job *)base)->object);
-    generate_job_free(base);
-}
-
-/* The seed that the stream was created with holds for its requests, as its other rules do. */
-static void take_seed(json_t *object, const server_session *session, generate_request *to) {
-    if (session->seeded && !json_is_integer(json_object_get(object, "seed"))) {
-        to->seed = to->sampling.seed = session->sampling.seed;
-    }
-}
-
-static weir_status fill_ask(ask_job *job, const server_session *session, weir_error *error) {
-    struct server_state *server = job->server;
-    generate_job *to = &job->generate;
+static weir_status fill_ask(struct server_state *server, json_t *object, generate_job *job,
+                            weir_error *error) {
     text_request asked;
     int32_t vocabulary = (int32_t)weir_model_get_info(server->model)->vocabulary;
-    weir_status status = text_request_read(job->object, true, &session->sampling, vocabulary,
-                                           server->settings.most_tokens, &asked, error);
-    take_seed(job->object, session, &asked.generate);
+    weir_status status =
+        text_request_read(object, true, vocabulary, server->settings.most_tokens, &asked, error);
     const char *stop = asked.conversation.count > 0 ? weir_chat_stop(server->model) : NULL;
     if (status == WEIR_OK && stop != NULL) {
         status = generate_request_stop(&asked.generate, stop, strlen(stop), error);
@@ -172,52 +149,45 @@ static weir_status fill_ask(ask_job *job, const server_session *session, weir_er
         status = weir_chat_usable(server->model, error);
     }
     if (status == WEIR_OK) {
-        to->answer = answer_create(&stream_shape, "", to->job.reply, &asked.generate);
-        to->text = asked.text != NULL ? copy_bytes(asked.text, asked.text_size) : NULL;
-        if (to->answer == NULL || (asked.text != NULL && to->text == NULL)) {
+        job->answer = answer_create(&stream_shape, "", job->job.reply, &asked.generate);
+        job->text = asked.text != NULL ? copy_bytes(asked.text, asked.text_size) : NULL;
+        if (job->answer == NULL || (asked.text != NULL && job->text == NULL)) {
             status = weir_error_set(error, WEIR_MEMORY, "no memory for a request");
         }
     }
     if (status == WEIR_OK) {
-        to->answer->logprobs = (int)asked.logprobs;
-        to->answer->chats = asked.conversation.count > 0;
-        to->text_size = asked.text_size;
-        to->border = asked.border;
-        to->conversation = asked.conversation;
+        job->answer->logprobs = (int)asked.logprobs;
+        job->answer->chats = asked.conversation.count > 0;
+        job->text_size = asked.text_size;
+        job->border = asked.border;
+        job->conversation = asked.conversation;
         asked.conversation = (server_conversation){.count = 0};
     }
     text_request_free(&asked);
     return status;
 }
 
-static job_end run_ask(server_worker *worker, server_job *base, weir_error *error) {
-    ask_job *job = (ask_job *)base;
-    server_session *session = registry_want(worker_registry(worker), job->generate.id, base->reply);
-    if (session == NULL) {
-        return JOB_DONE;
-    }
-    if (job->generate.answer == NULL && fill_ask(job, session, error) != WEIR_OK) {
-        refuse_error(base->reply, error);
-        return JOB_DONE;
-    }
-    return generate_job_run(worker, base, error);
-}
-
 static void ask(http_request *request, generate_source source) {
     struct server_state *server = request->server;
+    weir_error error;
     json_t *object = handler_body(request);
-    ask_job *job = object != NULL ? calloc(1, sizeof *job) : NULL;
+    generate_job *job = object != NULL ? calloc(1, sizeof *job) : NULL;
     if (job == NULL) {
         json_decref(object);
         handler_no_memory(request); /* does nothing when the body was refused */
         return;
     }
-    handler_begin_job(request, &job->generate.job, run_ask, free_ask);
-    job->object = object;
-    job->server = server;
-    job->generate.source = source;
-    strncpy(job->generate.id, request->parts[0], sizeof job->generate.id - 1);
-    worker_submit(server->worker, &job->generate.job);
+    handler_begin_job(request, &job->job, generate_job_run, generate_job_free);
+    job->source = source;
+    strncpy(job->id, request->parts[0], sizeof job->id - 1);
+    weir_status status = fill_ask(server, object, job, &error);
+    json_decref(object);
+    if (status != WEIR_OK) {
+        refuse_error(request->reply, &error);
+        generate_job_free(&job->job);
+        return;
+    }
+    worker_submit(server->worker, &job->job);
 }
 
 void handle_generate(http_request *request) { ask(request, FROM_STREAM); }

@@ -128,6 +128,16 @@ ask "/v1/streams/$stream/generate" '{"max_tokens":30}'
 equal 'seed of the stream' "$(json "$dir/out" seed)" 5
 equal 'tokens of that seed' "$(json "$dir/out" tokens)" "$(json "$dir/run" tokens)"
 look "/v1/streams/$stream" -X DELETE
+# and its rules for those of OpenAI's, except for what they say themselves
+"$weir" run "$model" --sinks 4 --window 28 --prompt "$prompt" -n 30 --seed 5 --temp 1.5 --top-k 9 --json \
+  >"$dir/run" 2>/dev/null
+new_stream '{"seed":5,"temperature":1.5,"top_k":40}'
+ask /v1/completions "{\"stream_id\":\"$stream\",\"prompt\":\"$prompt\",\"max_tokens\":30,\"top_k\":9}"
+is 200 'a completion of a stream with rules'
+equal 'its seed' "$(json "$dir/out" weir.seed)" 5
+equal 'text of those rules' "$(json "$dir/out" choices.0.text)" "$(json "$dir/run" text)"
+look "/v1/streams/$stream" -X DELETE
+"$weir" run "$model" --sinks 4 --window 28 --prompt "$prompt" -n 30 --seed 5 --json >"$dir/run" 2>/dev/null
 stream=$seeded
 ask "/v1/streams/$stream/rewind" '{"mark":"here"}'
 equal 'back at the mark' "$(json "$dir/out" index)" "$mark"

@@ -296,26 +296,61 @@ static void texts_are_read(void **state) {
     (void)state;
     text_request made;
     weir_error error;
-    weir_sampling sampling = weir_sampling_default();
-    sampling.temperature = 0.25f; /* the stream's own */
     json_t *object = object_of("{\"text\":\"ab\",\"max_tokens\":3,\"logprobs\":2}");
-    assert_int_equal(text_request_read(object, true, &sampling, VOCABULARY, MOST, &made, &error),
-                     WEIR_OK);
+    assert_int_equal(text_request_read(object, true, VOCABULARY, MOST, &made, &error), WEIR_OK);
     assert_int_equal(made.text_size, 2);
     assert_int_equal(made.logprobs, 2);
-    assert_true(made.generate.sampling.temperature == 0.25f);
     text_request_free(&made);
     /* what only makes text is no field of an append */
-    assert_int_equal(text_request_read(object, false, &sampling, VOCABULARY, MOST, &made, &error),
-                     WEIR_USAGE);
+    assert_int_equal(text_request_read(object, false, VOCABULARY, MOST, &made, &error), WEIR_USAGE);
     text_request_free(&made);
     json_decref(object);
     object = object_of("{}");
-    assert_int_equal(text_request_read(object, true, &sampling, VOCABULARY, MOST, &made, &error),
-                     WEIR_OK);
+    assert_int_equal(text_request_read(object, true, VOCABULARY, MOST, &made, &error), WEIR_OK);
     text_request_free(&made);
-    assert_int_equal(text_request_read(object, false, &sampling, VOCABULARY, MOST, &made, &error),
-                     WEIR_USAGE);
+    assert_int_equal(text_request_read(object, false, VOCABULARY, MOST, &made, &error), WEIR_USAGE);
+    text_request_free(&made);
+    json_decref(object);
+}
+
+/* Every rule of another stream's own, unlike the defaults. */
+static const weir_sampling rules = {.temperature = 0.25f,
+                                    .top_k = 7,
+                                    .top_p = 0.5f,
+                                    .min_p = 0.125f,
+                                    .typical = 0.75f,
+                                    .repetition_penalty = 1.5f,
+                                    .presence_penalty = 0.5f,
+                                    .frequency_penalty = 0.375f,
+                                    .penalty_window = 17,
+                                    .seed = 4};
+
+static void unsaid_rules_are_the_streams(void **state) {
+    (void)state;
+    text_request made;
+    weir_error error;
+    json_t *object = object_of("{\"top_k\":3,\"min_p\":0,\"temperature\":null,"
+                               "\"logit_bias\":{\"5\":-100}}");
+    assert_int_equal(text_request_read(object, true, VOCABULARY, MOST, &made, &error), WEIR_OK);
+    const uint64_t drawn = made.generate.seed;
+    weir_sampling *is = &made.generate.sampling;
+    for (int seeded = 0; seeded < 2; seeded++) {
+        generate_request_inherit(&made.generate, &rules, seeded);
+        assert_true(is->top_k == 3 && is->min_p == 0);
+        assert_true(is->temperature == rules.temperature && is->top_p == rules.top_p);
+        assert_true(is->typical == rules.typical && is->penalty_window == rules.penalty_window);
+        assert_true(is->repetition_penalty == rules.repetition_penalty);
+        assert_true(is->presence_penalty == rules.presence_penalty);
+        assert_true(is->frequency_penalty == rules.frequency_penalty);
+        assert_int_equal(is->bias_count, 1);
+        assert_true(is->seed == (seeded ? rules.seed : drawn) && made.generate.seed == is->seed);
+    }
+    text_request_free(&made);
+    json_decref(object);
+    object = object_of("{\"seed\":9}");
+    assert_int_equal(text_request_read(object, true, VOCABULARY, MOST, &made, &error), WEIR_OK);
+    generate_request_inherit(&made.generate, &rules, true);
+    assert_int_equal(made.generate.sampling.seed, 9);
     text_request_free(&made);
     json_decref(object);
 }
@@ -394,6 +429,7 @@ int main(void) {
         cmocka_unit_test(streams_are_shaped),
         cmocka_unit_test(sizes_that_do_not_apply_are_refused),
         cmocka_unit_test(texts_are_read),
+        cmocka_unit_test(unsaid_rules_are_the_streams),
         cmocka_unit_test(places_are_read),
         cmocka_unit_test(inputs_are_read),
         cmocka_unit_test(bytes_become_base64),

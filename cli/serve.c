@@ -92,6 +92,25 @@ static void take_count(int64_t *to, const cli_value *value) {
     }
 }
 
+static weir_status check_together(const serve_arguments *arguments, const server_settings *settings,
+                                  weir_error *error) {
+    if ((settings->power_safe || arguments->idle.given) && settings->store == NULL) {
+        return weir_error_set(error, WEIR_USAGE, "%s belongs to --store DIR",
+                              settings->power_safe ? "--power-safe" : "--idle");
+    }
+    if (arguments->rows.given && settings->rows < settings->streams) {
+        return weir_error_set(error, WEIR_USAGE,
+                              "--rows %lld is too few for --streams %d: each takes one at least",
+                              (long long)settings->rows, (int)settings->streams);
+    }
+    if (arguments->retention.policy.count == WEIR_RECOMPUTE) {
+        return weir_error_set(error, WEIR_USAGE,
+                              "--policy recompute computes a whole window for each token, and "
+                              "cannot be stepped with others: choose sink, window or dense");
+    }
+    return WEIR_OK;
+}
+
 static weir_status read_settings(const serve_arguments *arguments, server_settings *settings,
                                  weir_error *error) {
     int64_t streams = settings->streams;
@@ -115,16 +134,10 @@ static weir_status read_settings(const serve_arguments *arguments, server_settin
     settings->store = arguments->store.text;
     settings->power_safe = arguments->power_safe.given > 0;
     settings->quiet = arguments->quiet.given > 0;
-    if ((settings->power_safe || arguments->idle.given) && settings->store == NULL) {
-        return weir_error_set(error, WEIR_USAGE, "%s belongs to --store DIR",
-                              settings->power_safe ? "--power-safe" : "--idle");
-    }
     weir_status status =
         check_policies(groups, arguments, 1u << arguments->retention.policy.count, error);
-    if (status == WEIR_OK && arguments->retention.policy.count == WEIR_RECOMPUTE) {
-        status = weir_error_set(error, WEIR_USAGE,
-                                "--policy recompute computes a whole window for each token, and "
-                                "cannot be stepped with others: choose sink, window or dense");
+    if (status == WEIR_OK) {
+        status = check_together(arguments, settings, error);
     }
     if (status == WEIR_OK) {
         status = retention_apply(&arguments->retention, &settings->stream, error);

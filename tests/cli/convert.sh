@@ -46,6 +46,9 @@ equal 'fallen back' "$(json "$dir/out" fallen_back)" 0
 "$weir" quantize "$dir/f.gguf" "$dir/r.gguf" --type Q4_K_M --threads 3 >"$dir/out"
 ok 'any number of threads' cmp "$dir/q.gguf" "$dir/r.gguf"
 ok 'says how small' grep -q 'bits per weight' "$dir/out"
+"$weir" quantize "$dir/f.gguf" "$dir/pure.gguf" --type Q4_0 --pure >"$dir/out"
+"$weir" info "$dir/pure.gguf" --json >"$dir/out"
+equal 'pure' "$(json "$dir/out" formats.0.format) $(json "$dir/out" formats.0.tensors)" 'Q4_0 16'
 fails '--requantize' quantize "$dir/q.gguf" "$dir/no.gguf" --type Q4_0
 ok 'twice' "$weir" quantize "$dir/q.gguf" "$dir/r.gguf" --type Q4_0 --requantize >"$dir/out"
 refuses 'cannot replace itself' quantize "$dir/f.gguf" "$dir/f.gguf" --type Q8_0

@@ -20,6 +20,11 @@ ok 'PNG' test -s "$dir/c.png"
 "$weir" plot --csv "$dir/a.csv" --label l --x step --y loss --average 2 --out "$dir/e.svg"
 ok 'the mean' not cmp -s "$dir/d.svg" "$dir/e.svg"
 
+"$weir" plot --csv "$dir/a.csv" --label l --x step --y loss --log-x --x-label 'steps so far' --out "$dir/f.svg"
+ok 'the label' grep -q '>steps so far<' "$dir/f.svg"
+"$weir" plot --csv "$dir/a.csv" --label l --x step --y loss --x-label 'steps so far' --out "$dir/g.svg"
+ok 'another axis' not cmp -s "$dir/f.svg" "$dir/g.svg"
+
 refuses '--csv FILE.csv is missing' plot --x a --y b --out "$dir/x.svg"
 refuses '--out FILE.svg is missing' plot --csv "$dir/a.csv" --x a --y b
 refuses 'names no column "none"' plot --csv "$dir/a.csv" --x none --y loss --out "$dir/x.svg"

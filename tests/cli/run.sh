@@ -23,6 +23,19 @@ equal 'and nothing else' "$(wc -l <"$dir/err")" 1
 "$weir" run "$model" --prompt 'the' -n 5 >/dev/null 2>"$dir/err"
 ok 'and not before' test ! -s "$dir/err"
 
+# With a heavy penalty no token comes twice; without one, some do.
+tokens_of() { tr -d '\n' <"$dir/out" | sed 's/.*"tokens": *\[\([^]]*\)\].*/\1/' | tr -cs '0-9' '\n' | grep .; }
+for penalty in --presence-penalty --frequency-penalty; do
+  "$weir" run "$model" --prompt 'the' --temp 0 -n 50 --logit-bias 2=-inf --json >"$dir/out"
+  tokens_of >"$dir/free"
+  "$weir" run "$model" --prompt 'the' --temp 0 -n 50 --logit-bias 2=-inf --json $penalty 100 \
+    >"$dir/out"
+  tokens_of >"$dir/penal"
+  equal "$penalty: tokens" "$(wc -l <"$dir/penal")" 50
+  equal "$penalty: none twice" "$(sort "$dir/penal" | uniq -d)" ''
+  ok 'some twice without' test -n "$(sort "$dir/free" | uniq -d)"
+done
+
 # Saved and loaded: the text of an uninterrupted run.
 # shellcheck disable=SC2086 # separate words
 "$weir" run "$model" $small --file "$dir/text" -n 25 --save "$dir/saved" >"$dir/one" 2>/dev/null

@@ -50,7 +50,9 @@ while [ $k -lt $count ]; do
   k=$((k + 1))
   if [ $((k % 3)) -eq 0 ]; then
     murder
-    start --store "$dir/store"
+    if [ $((k % 2)) -eq 0 ]; then start --store "$dir/store"; else
+      start --store "$dir/store" --power-safe --streams 8 --rows 8
+    fi
   fi
 done
 look "/v1/streams/$stream"
@@ -248,6 +250,8 @@ fi
 "$weir" make-random --out "$dir/other.gguf" --vocabulary 512 --seed 4 --context 128
 fails 'another model' serve "$dir/other.gguf" --listen 127.0.0.1:0 --store "$dir/store"
 fails 'cannot be made' serve "$model" --listen 127.0.0.1:0 --store "$dir/no/where"
+refuses '--rows 8 is too few for --streams 9' serve "$model" --listen 127.0.0.1:0 --rows 8 --streams 9
+refuses '--power-safe belongs to --store' serve "$model" --listen 127.0.0.1:0 --power-safe
 refuses 'belongs to --store' serve "$model" --listen 127.0.0.1:0 --idle 5
 start --store "$dir/store"
 refuses 'in use by another process' serve "$model" --listen 127.0.0.1:0 --store "$dir/store"

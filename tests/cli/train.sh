@@ -64,6 +64,16 @@ ok 'anew' tiny --out "$dir/alibi.gguf" --steps 4 --seed 4 --fresh --json
 equal 'from the beginning' "$(json "$dir/out" begun_at)" 0
 equal 'a new log' "$(wc -l <"$dir/alibi.run/log.csv")" 5
 
+# Every part of the recipe changes the model; how often it is saved does not.
+recipe() { tiny --out "$dir/recipe.gguf" --name same --steps 12 --fresh "$@" && cksum <"$dir/recipe.gguf"; }
+usual=$(recipe)
+equal 'checkpoints in time' "$(recipe --save-minutes 1)" "$usual"
+for changed in '--rate-end 1e-5' '--warm-up 6' '--schedule wsd' '--weight-decay 0.5' '--beta1 0.5' \
+  '--beta2 0.9' '--clip 0.01'; do
+  # shellcheck disable=SC2086 # separate words
+  ok "$changed" test "$(recipe $changed)" != "$usual"
+done
+
 # Killed, and gone on: the bits of the run that was not. Ctrl-C saves and says how to go on.
 ok 'whole' tiny --out "$dir/whole.gguf" --name same --steps 600 --save-steps 20
 # one that came to its end before it was killed begins again

@@ -197,6 +197,16 @@ while read -r command option _; do
   fi
 done <"$dir/numbers"
 
+# And no option is without a test.
+while read -r command; do
+  "$weir" "$command" --help | sed -n 's/^  \(-[-a-z0-9]*\)[ ,].*/\1/p'
+done <"$dir/commands" | LC_ALL=C sort -u >"$dir/options"
+ok 'there are options' test "$(wc -l <"$dir/options")" -gt 100
+cat "$(dirname "$0")"/*.sh >"$dir/scripts"
+while read -r option; do
+  ok "a test of $option" grep -qE -e "(^|[^-a-z])$option([^-a-z]|\$)" "$dir/scripts"
+done <"$dir/options"
+
 # The pages and the commands know the same options.
 docs=${WEIR_ROOT:-$(dirname "$0")/../..}/docs
 options_of() { grep -oE -e '(^|[^-[:alnum:]])--[a-z0-9][a-z0-9-]*' "$@" | sed 's/^[^-]*//' | LC_ALL=C sort -u; }

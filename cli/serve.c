@@ -6,7 +6,7 @@
 
 #include "common/command.h"
 #include "common/stream_options.h"
-#include "server/log.h"
+#include "server/parts/log.h"
 #include "server/server.h"
 
 typedef struct serve_arguments {

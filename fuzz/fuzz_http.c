@@ -13,10 +13,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "address.h"
-#include "auth.h"
-#include "origin.h"
-#include "route.h"
+#include "http/address.h"
+#include "http/auth.h"
+#include "http/origin.h"
+#include "http/route.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -9,9 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "embed_request.h"
-#include "openai_request.h"
-#include "streams_request.h"
+#include "requests/embed_request.h"
+#include "requests/openai_request.h"
+#include "requests/streams_request.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

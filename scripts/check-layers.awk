@@ -2,7 +2,8 @@
 #
 # A file of an engine layer includes that layer and those before it. A laboratory folder includes
 # itself and public headers (train and convert also the engine's lower layers), programs (cli/, server/) their
-# own files and public headers, cli also the server's. The public header
+# own files and public headers, cli also the server's; inside them a folder of the server those before it, one
+# of commands itself and what all share. The public header
 # weir/X.h belongs to the layer that it names or that is given below, else to base.
 
 BEGIN {
@@ -19,6 +20,8 @@ BEGIN {
     convert_uses["base"] = convert_uses["tensor"] = convert_uses["file"] = 1
     layer["server"] = engine + 2
     layer["cli"] = engine + 3
+    parts = split("parts http requests streams api", names, " ")
+    for (i = 1; i <= parts; i++) server_part[names[i]] = i
 
     public_home["sampling"] = "sample"
     public_home["make_random"] = "model"
@@ -60,13 +63,19 @@ FNR == 1 {
     where = FILENAME ":" FNR ": includes \"" target "\""
     split(target, step, "/")
     if (target !~ /\//) {
-        if (own <= engine + 1) print where ", without its folder"
+        if (own <= engine + 1 || part[3] != "") print where ", without its folder"
     } else if (step[1] == "weir") {
         if (public_layer(target) > own) print where ", a header of a higher layer"
-    } else if (folder == "cli" && step[1] == "server") {
+    } else if (folder == "cli" && (step[1] == "server" || (part[3] != "" && step[1] == part[2]))) {
         next
     } else if (public || (own > engine + 1 && step[1] in layer)) {
         print where ", which is not a public header"
+    } else if (folder == "server" && !(step[1] in server_part)) {
+        print where ", a folder that the layer order does not know"
+    } else if (folder == "server" && part[3] != "" && server_part[step[1]] > server_part[part[2]]) {
+        print where ", a higher part of the server"
+    } else if (folder == "cli" && step[1] != "common") {
+        print where ", of another folder of commands"
     } else if (own > engine + 1) {
         next # its own
     } else if (!(step[1] in layer)) {

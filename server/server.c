@@ -6,12 +6,13 @@
 #include <sys/resource.h>
 #include <time.h>
 
-#include "address.h"
-#include "handlers.h"
-#include "log.h"
-#include "origin.h"
-#include "refusal.h"
-#include "task.h"
+#include "api/handlers.h"
+#include "http/address.h"
+#include "http/origin.h"
+#include "http/refusal.h"
+#include "parts/clock.h"
+#include "parts/log.h"
+#include "streams/task.h"
 
 server_settings server_settings_default(void) {
     return (server_settings){

@@ -12,7 +12,7 @@
 #ifndef WEIR_SERVER_SERVER_H
 #define WEIR_SERVER_SERVER_H
 
-#include "settings.h"
+#include "parts/settings.h"
 
 typedef struct server_state server_state;
 

@@ -32,7 +32,7 @@ int main(int count, char **arguments) {
         fprintf(stderr, "usage: embed OUT.c NAME FILE...\n");
         return 2;
     }
-    fprintf(out, "#include \"embedded.h\"\n\n");
+    fprintf(out, "#include \"api/embedded.h\"\n\n");
     for (int i = 3; i < count; i++) {
         sizes[i] = write_bytes(out, arguments[i], i);
         if (sizes[i] < 0) {

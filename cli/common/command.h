@@ -1,7 +1,7 @@
 /*
  * A command is a row of data: its name, its help, its option tables and one function.
  *
- * To add one: write cli/NAME.c with a `const cli_command NAME_command`, declare it below, and list
+ * To add one: write cli/FOLDER/NAME.c with a `const cli_command NAME_command`, declare it below, and list
  * it in the array of main.c and in meson.build.
  */
 #ifndef WEIR_CLI_COMMAND_H

@@ -10,12 +10,12 @@ check=${WEIR_BUILD:-$(dirname "$1")}/tests/openapi_check
 
 "$check" "$document" routes >"$dir/routes" || fail 'the document is not sound'
 sort "$dir/routes" >"$dir/documented"
-sed -n 's/^ *{"\([A-Z]*\)", "\([^"]*\)", BODY_.*/\1 \2/p' "$root/server/routes.c" | sort -u >"$dir/served"
+sed -n 's/^ *{"\([A-Z]*\)", "\([^"]*\)", BODY_.*/\1 \2/p' "$root/server/api/routes.c" | sort -u >"$dir/served"
 ok 'there are routes' test -s "$dir/served"
 ok "every route is documented, and the other way round: $(diff "$dir/served" "$dir/documented")" \
   cmp -s "$dir/served" "$dir/documented"
 "$check" "$document" fields >"$dir/fields"
-grep -oh '{"[a-z_]*", FIELD_' "$root"/server/*_request.c | cut -d '"' -f 2 | sort -u >"$dir/read"
+grep -oh '{"[a-z_]*", FIELD_' "$root"/server/requests/*_request.c | cut -d '"' -f 2 | sort -u >"$dir/read"
 ok 'there are fields' test "$(wc -l <"$dir/read")" -gt 40
 while read -r field; do
   [ "$field" = include_usage ] || # within stream_options

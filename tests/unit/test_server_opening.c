@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-#include "opening.h"
+#include "streams/opening.h"
 
 #define B OPENING_BORDER
 static const int32_t entries[] = {1, 2, B, 3, 4, 5, B, 6};

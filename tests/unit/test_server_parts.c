@@ -11,14 +11,14 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "address.h"
-#include "auth.h"
-#include "inlet.h"
-#include "metrics.h"
-#include "origin.h"
-#include "refusal.h"
-#include "route.h"
-#include "sse.h"
+#include "http/address.h"
+#include "http/auth.h"
+#include "http/inlet.h"
+#include "http/origin.h"
+#include "http/refusal.h"
+#include "http/route.h"
+#include "http/sse.h"
+#include "parts/metrics.h"
 
 /* ---- a reader that counts how often it sleeps and wakes ---------------------------------------
  */

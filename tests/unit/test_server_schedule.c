@@ -8,7 +8,7 @@
 
 #include <stdlib.h>
 
-#include "schedule.h"
+#include "streams/schedule.h"
 #include "support/random_model.h"
 
 enum { CHUNK = 16, MOST = 12 };

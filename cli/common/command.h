@@ -1,8 +1,8 @@
 /*
  * A command is a row of data: its name, its help, its option tables and one function.
  *
- * To add one: write cli/FOLDER/NAME.c with a `const cli_command NAME_command`, declare it below, and list
- * it in the array of main.c and in meson.build.
+ * To add one: write cli/FOLDER/NAME.c with a `const cli_command NAME_command`, declare it below,
+ * and list it in the array of main.c and in meson.build.
  */
 #ifndef WEIR_CLI_COMMAND_H
 #define WEIR_CLI_COMMAND_H

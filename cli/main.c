@@ -125,8 +125,31 @@ static void hold_standard_files(void) {
     }
 }
 
+/* A mapped file that somebody shortens while it is read. Other faults end the program as they
+ * would. */
+static void mapping_lost(int number, siginfo_t *about, void *context) {
+    static const char text[] =
+        "weir: a file that is mapped, such as the model's, became shorter while it "
+        "was in use: replace it by renaming another one to its name\n";
+    (void)context;
+    if (about->si_code == BUS_ADRERR) {
+        ssize_t written = write(STDERR_FILENO, text, sizeof text - 1);
+        (void)written;
+        _exit(EXIT_FAILED);
+    }
+    signal(number, SIG_DFL);
+    raise(number);
+}
+
+static void catch_lost_mappings(void) {
+    struct sigaction action = {.sa_sigaction = mapping_lost, .sa_flags = SA_SIGINFO};
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGBUS, &action, NULL);
+}
+
 int main(int argc, char **argv) {
     hold_standard_files();
+    catch_lost_mappings();
     setlocale(LC_CTYPE, ""); /* for line editing; numbers keep their points */
     signal(SIGPIPE, SIG_IGN);
     int status = EXIT_DONE;

@@ -362,21 +362,6 @@ static void count_connection(void *context, struct MHD_Connection *connection, v
     atomic_fetch_add(&http->metrics->connections, code == MHD_CONNECTION_NOTIFY_STARTED ? 1 : -1);
 }
 
-static weir_status read_pem(const char *path, text_buffer *out, weir_error *error) {
-    char piece[4096];
-    FILE *file = fopen(path, "re");
-    if (file == NULL) {
-        return weir_error_set(error, WEIR_IO, "%s: cannot be opened: %s", path, strerror(errno));
-    }
-    out->most = 1u << 20;
-    for (size_t size; (size = fread(piece, 1, sizeof piece, file)) > 0;) {
-        text_add(out, piece, size);
-    }
-    bool good = !ferror(file) && !out->failed && out->size > 0;
-    fclose(file);
-    return good ? WEIR_OK : weir_error_set(error, WEIR_IO, "%s: cannot be read as PEM", path);
-}
-
 static weir_status start(server_http *http, const server_settings *settings,
                          const server_address *at, const char *certificate, const char *key,
                          weir_error *error) {
@@ -416,10 +401,10 @@ static weir_status listen_there(server_http *http, const server_settings *settin
                                   &http->deadlines, error);
     }
     if (status == WEIR_OK && settings->tls_certificate != NULL) {
-        status = read_pem(settings->tls_certificate, &certificate, error);
+        status = text_add_file(&certificate, settings->tls_certificate, error);
     }
     if (status == WEIR_OK && settings->tls_key != NULL) {
-        status = read_pem(settings->tls_key, &key, error);
+        status = text_add_file(&key, settings->tls_key, error);
     }
     if (status == WEIR_OK) {
         status = start(http, settings, &at, certificate.data, key.data, error);

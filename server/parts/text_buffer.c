@@ -1,9 +1,12 @@
 #include "parts/text_buffer.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define FILE_BYTES (1 << 20) /* more than a key, or a chain of certificates */
 
 static bool make_room(text_buffer *buffer, size_t size) {
     if (buffer->failed || size > (size_t)-1 / 4 - buffer->size ||
@@ -64,6 +67,26 @@ void text_drop(text_buffer *buffer, size_t size) {
     memmove(buffer->data, buffer->data + size, buffer->size - size);
     buffer->size -= size;
     buffer->data[buffer->size] = '\0';
+}
+
+weir_status text_add_file(text_buffer *buffer, const char *path, weir_error *error) {
+    char piece[4096];
+    size_t before = buffer->size;
+    FILE *file = fopen(path, "re");
+    if (file == NULL) {
+        return weir_error_set(error, WEIR_IO, "%s: cannot be opened: %s", path, strerror(errno));
+    }
+    for (size_t size;
+         buffer->size <= before + FILE_BYTES && (size = fread(piece, 1, sizeof piece, file)) > 0;) {
+        text_add(buffer, piece, size);
+    }
+    bool good = !ferror(file) && !buffer->failed && buffer->size > before &&
+                buffer->size <= before + FILE_BYTES;
+    fclose(file);
+    return good ? WEIR_OK
+                : weir_error_set(error, WEIR_IO,
+                                 "%s: cannot be read, is empty or larger than %d bytes", path,
+                                 FILE_BYTES);
 }
 
 void text_clear(text_buffer *buffer) {

@@ -344,6 +344,28 @@ static void figures_are_written(void **state) {
     text_free(&out);
 }
 
+static void files_are_added(void **state) {
+    (void)state;
+    text_buffer text = {0};
+    weir_error error;
+    char path[] = "/tmp/weir-text-XXXXXX";
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    assert_int_equal(text_add_file(&text, path, &error), WEIR_IO); /* empty */
+    assert_int_equal(write(fd, "a key", 5), 5);
+    assert_int_equal(text_add_file(&text, path, &error), WEIR_OK);
+    assert_string_equal(text.data, "a key");
+    text_free(&text);
+    assert_int_equal(ftruncate(fd, (1 << 20) + 1), 0);
+    assert_int_equal(text_add_file(&text, path, &error), WEIR_IO); /* too large */
+    text_free(&text);
+    close(fd);
+    unlink(path);
+    assert_int_equal(text_add_file(&text, path, &error), WEIR_IO); /* not there */
+    assert_non_null(strstr(error.message, path));
+    text_free(&text);
+}
+
 static void text_has_a_bound(void **state) {
     (void)state;
     text_buffer text = {.most = 10};
@@ -372,6 +394,7 @@ int main(void) {
         cmocka_unit_test(keys_open_and_others_do_not),
         cmocka_unit_test(figures_are_written),
         cmocka_unit_test(text_has_a_bound),
+        cmocka_unit_test(files_are_added),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

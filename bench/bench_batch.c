@@ -12,24 +12,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#define BENCH "bench_batch"
+#include "measure.h"
 #include "weir/batch.h"
 #include "weir/weir.h"
 
 enum { PROMPT = 512, ROUNDS = 400 };
-
-static double seconds_used(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
-    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
-
-static void must(weir_status status, const weir_error *error) {
-    if (status == WEIR_OK) return;
-    fprintf(stderr, "bench_batch: %s\n", error->message);
-    exit(1);
-}
 
 static void feed(const weir_model *model, weir_stream *stream, int64_t count) {
     static uint32_t random = 1;

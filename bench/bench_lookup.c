@@ -11,8 +11,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#define BENCH "bench_lookup"
+#include "measure.h"
 #include "weir/weir.h"
 
 enum { TURN = 64 };
@@ -24,18 +25,6 @@ typedef struct writer {
     int64_t drafted, accepted;
     uint64_t text; /* a sum of its tokens */
 } writer;
-
-static double seconds_used(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
-    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
-
-static void must(weir_status status, const weir_error *error) {
-    if (status == WEIR_OK) return;
-    fprintf(stderr, "bench_lookup: %s\n", error->message);
-    exit(1);
-}
 
 static bool add_token(void *context, int32_t token, const char *text, size_t size) {
     writer *w = context;

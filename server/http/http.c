@@ -20,6 +20,7 @@
 
 #define HEADER_BYTES (32u << 10) /* of one connection: request line and headers */
 #define SEND_BYTES (16u << 10)
+#define PEM_BYTES (1u << 20)     /* of a chain of certificates, or a key */
 #define SOCKET_BYTES (128 << 10) /* on their way to a client */
 
 struct server_http {
@@ -393,7 +394,7 @@ static weir_status start(server_http *http, const server_settings *settings,
 static weir_status listen_there(server_http *http, const server_settings *settings,
                                 weir_error *error) {
     server_address at;
-    text_buffer certificate = {0}, key = {0};
+    text_buffer certificate = {.most = PEM_BYTES}, key = {.most = PEM_BYTES};
     weir_status status = address_parse(settings->listen, &at, error);
     http->origin = (server_origin){settings->origin, at.loopback && settings->api_key_file == NULL};
     if (status == WEIR_OK) {

@@ -6,8 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FILE_BYTES (1 << 20) /* more than a key, or a chain of certificates */
-
 static bool make_room(text_buffer *buffer, size_t size) {
     if (buffer->failed || size > (size_t)-1 / 4 - buffer->size ||
         (buffer->most > 0 && buffer->size + size > buffer->most)) {
@@ -76,17 +74,15 @@ weir_status text_add_file(text_buffer *buffer, const char *path, weir_error *err
     if (file == NULL) {
         return weir_error_set(error, WEIR_IO, "%s: cannot be opened: %s", path, strerror(errno));
     }
-    for (size_t size;
-         buffer->size <= before + FILE_BYTES && (size = fread(piece, 1, sizeof piece, file)) > 0;) {
+    for (size_t size; !buffer->failed && (size = fread(piece, 1, sizeof piece, file)) > 0;) {
         text_add(buffer, piece, size);
     }
-    bool good = !ferror(file) && !buffer->failed && buffer->size > before &&
-                buffer->size <= before + FILE_BYTES;
+    bool good = !ferror(file) && !buffer->failed && buffer->size > before;
     fclose(file);
     return good ? WEIR_OK
                 : weir_error_set(error, WEIR_IO,
-                                 "%s: cannot be read, is empty or larger than %d bytes", path,
-                                 FILE_BYTES);
+                                 "%s: cannot be read, is empty or larger than %zu bytes", path,
+                                 buffer->most);
 }
 
 void text_clear(text_buffer *buffer) {

@@ -17,8 +17,7 @@ typedef struct text_buffer {
 
 bool text_add(text_buffer *buffer, const char *data, size_t size);
 bool text_print(text_buffer *buffer, const char *format, ...) WEIR_FORMAT(2, 3);
-/* WEIR_IO and a sentence: not there, unreadable, empty, or larger than a key or certificate is (1
- * MB). */
+/* WEIR_IO and a sentence: not there, unreadable, empty, or more than the bound. */
 weir_status text_add_file(text_buffer *buffer, const char *path, weir_error *error);
 void text_drop(text_buffer *buffer, size_t size); /* the first `size` bytes */
 void text_clear(text_buffer *buffer);             /* empty, its memory kept */

@@ -309,8 +309,7 @@ static void judge(account *a, double together, double alone, double now) {
         a->failures = 0;
     }
     if (a->credit >= 0.0) return;
-    double spell = ldexp(-a->credit * spell_of_loss, a->failures);
-    a->alone_until = now + (spell < spell_seconds ? spell : spell_seconds);
+    a->alone_until = now + fmin(ldexp(-a->credit * spell_of_loss, a->failures), spell_seconds);
     a->credit = 0.0;
     if (a->failures < MAX_FAILURES) a->failures++;
 }

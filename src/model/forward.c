@@ -5,8 +5,6 @@
 #include <math.h>
 #include <string.h>
 
-#include "base/largest.h"
-
 /* Below this many multiplications, or what takes as long, a step is done by the calling thread:
  * company costs more. */
 #define ALONE 100000
@@ -225,5 +223,3 @@ void wr_forward_logits(wr_forward *f, const wr_logit_row *rows, int64_t count, f
         wr_forward_run(f, count * m->vocabulary, count * m->vocabulary * 32, cap_task, &step);
     }
 }
-
-bool wr_logits_finite(const float *logits, int64_t count) { return wr_all_finite(logits, count); }

@@ -82,6 +82,5 @@ typedef struct wr_logit_row {
 
 /* logits [count, vocabulary] of `count` <= chunk rows, in one product. */
 void wr_forward_logits(wr_forward *forward, const wr_logit_row *rows, int64_t count, float *logits);
-bool wr_logits_finite(const float *logits, int64_t count);
 
 #endif

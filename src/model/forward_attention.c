@@ -257,6 +257,11 @@ static void attend_task(void *context, int64_t begin, int64_t end, int worker) {
     }
 }
 
+/* Every tile is a token of a stream of its own. */
+static bool tokens_are_apart(const wr_forward *f) {
+    return f->tile_count == f->segment_count && f->tile_count == f->count;
+}
+
 /* Tiles are smaller, down to enough queries for full vectors, where large ones would leave threads
  * without work. Where every tile is a token of a stream of its own, nothing is read twice, and the
  * KV heads of each are taken together if the tiles are enough for the threads. For a few tokens the
@@ -269,8 +274,7 @@ static void divide_attention(layer_step *step) {
     int64_t wanted = threads == 1 ? 1 : 4 * threads;
     step->parts = 1;
     step->kv_parts = m->kv_heads;
-    if (tiles == step->f->segment_count && tiles == step->f->count &&
-        (wanted + tiles - 1) / tiles < m->kv_heads)
+    if (tokens_are_apart(step->f) && (wanted + tiles - 1) / tiles < m->kv_heads)
         step->kv_parts = (int32_t)((wanted + tiles - 1) / tiles);
     for (int64_t items = step->kv_parts * tiles;
          items % threads != 0 && items < 4 * threads && step->parts * 2 <= group; items *= 2)
@@ -330,8 +334,7 @@ void wr_forward_rotate_rows(wr_forward *f, int32_t layer, const wr_rows *rows) {
 
 void wr_forward_attend_rows(wr_forward *f, int32_t layer, const wr_rows *rows) {
     layer_step step = {.f = f, .layer = layer};
-    const bool alone = f->tile_count == f->count && f->tile_count == f->segment_count;
-    const int32_t together = alone ? f->model->kv_heads : 1;
+    const int32_t together = tokens_are_apart(f) ? f->model->kv_heads : 1;
     for (int32_t kv = 0; kv < f->model->kv_heads; kv += together)
         for (int64_t tile = rows->tile; tile < rows->tile_end; tile++)
             attend_heads(&step, tile, kv, kv + together, rows->worker);

@@ -14,6 +14,7 @@
 #include <assert.h>
 #include <string.h>
 
+#include "base/largest.h"
 #include "stream/stream_private.h"
 
 enum { MAX_ROWS = 65536, MAX_THREADS = 256, DEFAULT_ROWS = 256, DEFAULT_STREAMS = 64 };
@@ -263,7 +264,7 @@ static void begin(weir_turn *turn) {
 static void draw_one(weir_turn *turn, const float *logits) {
     weir_stream *stream = turn->stream;
     int32_t token;
-    if (!wr_logits_finite(logits, stream->model->vocabulary)) {
+    if (!wr_all_finite(logits, stream->model->vocabulary)) {
         wr_stream_not_a_number(stream->past.index - 1, &turn->error);
         return;
     }

@@ -8,6 +8,7 @@
 #include <assert.h>
 #include <string.h>
 
+#include "base/largest.h"
 #include "stream/stream_private.h"
 
 /* --- What is remembered of the tokens --------------------------------------------------------- */
@@ -208,7 +209,7 @@ weir_status wr_stream_not_a_number(int64_t index, weir_error *error) {
 weir_status wr_stream_hand_over(const weir_stream *stream, int64_t index, const float *logits,
                                 weir_logits_fn fn, void *context, weir_error *error) {
     int32_t vocabulary = stream->model->vocabulary;
-    if (!wr_logits_finite(logits, vocabulary)) return wr_stream_not_a_number(index, error);
+    if (!wr_all_finite(logits, vocabulary)) return wr_stream_not_a_number(index, error);
     weir_status status = fn(context, index, logits, vocabulary);
     if (status != WEIR_OK)
         weir_error_set(error, status, "stopped by the caller: %s", weir_status_text(status));
@@ -424,7 +425,7 @@ weir_status wr_stream_feed_ahead(weir_stream *stream, const int32_t *tokens, int
                                    .index = stream->past.index + i,
                                    .observer = &stream->observer};
     wr_forward_logits(stream->forward, wanted, count, stream->rows);
-    ahead->scored = wr_logits_finite(stream->rows, count * stream->model->vocabulary);
+    ahead->scored = wr_all_finite(stream->rows, count * stream->model->vocabulary);
     return wr_stream_take_ahead(stream, error);
 }
 

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/largest.h"
 #include "stream/stream_private.h"
 
 weir_status weir_stream_logits(weir_stream *stream, const float **logits, weir_error *error) {
@@ -13,7 +14,7 @@ weir_status weir_stream_logits(weir_stream *stream, const float **logits, weir_e
         int64_t last = stream->past.index - 1;
         wr_logit_row row = {stream->past.hidden, last, &stream->observer};
         wr_forward_logits(stream->forward, &row, 1, stream->logits);
-        if (!wr_logits_finite(stream->logits, stream->model->vocabulary))
+        if (!wr_all_finite(stream->logits, stream->model->vocabulary))
             return wr_stream_not_a_number(last, error);
         stream->logits_ready = true;
     }

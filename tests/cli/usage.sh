@@ -177,12 +177,13 @@ for command in logits make-random; do
   ok "help does not list $command" not grep -q "^  $command" "$dir/help"
 done
 
-# Every option that takes a number names a range that has numbers in it.
-"$weir" --help | sed -n 's/^  \([a-z]*\)  .*/\1/p' >"$dir/commands"
+# "COMMAND -OPTION ARGUMENT" of all that help lists, and every option that takes a number names a range that
+# has numbers in it.
+sed -n 's/^  \([a-z]*\)  .*/\1/p' "$dir/help" >"$dir/commands"
 while read -r command; do
-  "$weir" "$command" --help | sed -n 's/^  \(-[-a-z0-9]*\) \([A-Z]*\)  .*/\1 \2/p' |
-    grep -E ' (N|BYTES|SECONDS|X|P|R)$' | sed "s/^/$command /" || :
-done <"$dir/commands" >"$dir/numbers"
+  "$weir" "$command" --help | sed -n "s/^  \(-[-a-z0-9]*\)\([ ,].*\)/$command \1\2/p"
+done <"$dir/commands" | sed 's/  .*//' >"$dir/options"
+grep -E ' -[^ ]* (N|BYTES|SECONDS|X|P|R)$' "$dir/options" >"$dir/numbers"
 ok 'there are numbers' test "$(wc -l <"$dir/numbers")" -gt 60
 while read -r command option _; do
   got=0
@@ -198,19 +199,16 @@ while read -r command option _; do
 done <"$dir/numbers"
 
 # And no option is without a test.
-while read -r command; do
-  "$weir" "$command" --help | sed -n 's/^  \(-[-a-z0-9]*\)[ ,].*/\1/p'
-done <"$dir/commands" | LC_ALL=C sort -u >"$dir/options"
-ok 'there are options' test "$(wc -l <"$dir/options")" -gt 100
+cut -d ' ' -f 2 "$dir/options" | LC_ALL=C sort -u >"$dir/names"
+ok 'there are options' test "$(wc -l <"$dir/names")" -gt 100
 cat "$(dirname "$0")"/*.sh >"$dir/scripts"
 while read -r option; do
   ok "a test of $option" grep -qE -e "(^|[^-a-z])$option([^-a-z]|\$)" "$dir/scripts"
-done <"$dir/options"
+done <"$dir/names"
 
 # The pages and the commands know the same options.
 docs=${WEIR_ROOT:-$(dirname "$0")/../..}/docs
 options_of() { grep -oE -e '(^|[^-[:alnum:]])--[a-z0-9][a-z0-9-]*' "$@" | sed 's/^[^-]*//' | LC_ALL=C sort -u; }
-sed -n 's/^  \([a-z]*\)  .*/\1/p' "$dir/help" >"$dir/commands"
 ok 'there are commands' test "$(wc -l <"$dir/commands")" -gt 10
 printf 'logits\nmake-random\n' >>"$dir/commands"
 while read -r command; do

@@ -346,7 +346,7 @@ static void figures_are_written(void **state) {
 
 static void files_are_added(void **state) {
     (void)state;
-    text_buffer text = {0};
+    text_buffer text = {.most = 1 << 20};
     weir_error error;
     char path[] = "/tmp/weir-text-XXXXXX";
     int fd = mkstemp(path);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "http/refusal.h"
+#include "weir/chat.h"
 
 void generate_job_free(server_job *base) {
     generate_job *job = (generate_job *)base;
@@ -22,6 +23,29 @@ char *copy_bytes(const char *data, size_t size) {
         copy[size] = '\0';
     }
     return copy;
+}
+
+weir_status generate_job_fill(generate_job *job, const weir_model *model, const generate_wish *wish,
+                              weir_error *error) {
+    const bool chats = wish->conversation->count > 0;
+    const char *stop = chats ? weir_chat_stop(model) : NULL;
+    if (stop != NULL) {
+        weir_status status = generate_request_stop(wish->generate, stop, strlen(stop), error);
+        if (status != WEIR_OK) {
+            return status;
+        }
+    }
+    job->answer = answer_create(wish->shape, wish->prefix, job->job.reply, wish->generate);
+    job->text = wish->text != NULL ? copy_bytes(wish->text, wish->text_size) : NULL;
+    if (job->answer == NULL || (wish->text != NULL && job->text == NULL)) {
+        return weir_error_set(error, WEIR_MEMORY, "no memory for a request");
+    }
+    job->text_size = wish->text_size;
+    job->answer->logprobs = wish->logprobs;
+    job->answer->chats = chats;
+    job->conversation = *wish->conversation;
+    *wish->conversation = (server_conversation){.count = 0};
+    return WEIR_OK;
 }
 
 static weir_status find_session(server_worker *worker, const generate_job *job,

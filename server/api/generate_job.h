@@ -26,6 +26,22 @@ typedef struct generate_job {
     bool border;                      /* what is appended begins a message */
 } generate_job;
 
+/* What a request wants, as it was read: `generate` and `conversation` are taken, the text copied.
+ */
+typedef struct generate_wish {
+    const answer_shape *shape;
+    const char *prefix; /* of the answer's id */
+    generate_request *generate;
+    const char *text; /* NULL: none */
+    size_t text_size;
+    server_conversation *conversation;
+    int logprobs;
+} generate_wish;
+
+/* The answer and the input of a job that handler_begin_job has begun. On a failure what was taken
+ * goes with the job. */
+weir_status generate_job_fill(generate_job *job, const weir_model *model, const generate_wish *wish,
+                              weir_error *error);
 job_end generate_job_run(server_worker *worker, server_job *job, weir_error *error);
 void generate_job_free(server_job *job);
 

@@ -57,31 +57,22 @@ static weir_status fill_job(struct server_state *server, openai_request *asked, 
     if (status != WEIR_OK) {
         return status;
     }
-    bool chats = asked->conversation.count > 0;
-    const char *stop = chats ? weir_chat_stop(server->model) : NULL;
-    if (stop != NULL) {
-        status = generate_request_stop(&asked->generate, stop, strlen(stop), error);
-    }
-    job->answer = status == WEIR_OK ? answer_create(chats ? &chat_shape : &completion_shape,
-                                                    chats ? "chatcmpl-" : "cmpl-", job->job.reply,
-                                                    &asked->generate)
-                                    : NULL;
-    job->text = asked->text != NULL ? copy_bytes(asked->text, asked->text_size) : NULL;
-    if (status == WEIR_OK && (job->answer == NULL || (asked->text != NULL && job->text == NULL))) {
-        status = weir_error_set(error, WEIR_MEMORY, "no memory for a request");
-    }
+    const bool chats = asked->conversation.count > 0;
+    const generate_wish wish = {.shape = chats ? &chat_shape : &completion_shape,
+                                .prefix = chats ? "chatcmpl-" : "cmpl-",
+                                .generate = &asked->generate,
+                                .text = asked->text,
+                                .text_size = asked->text_size,
+                                .conversation = &asked->conversation,
+                                .logprobs = asked->logprobs};
+    status = generate_job_fill(job, server->model, &wish, error);
     if (status != WEIR_OK) {
         return status;
     }
     job->answer->model_name = server->model_name;
-    job->answer->logprobs = asked->logprobs;
-    job->answer->chats = chats;
-    job->text_size = asked->text_size;
     job->tokens = asked->tokens;
     job->token_count = asked->token_count;
-    job->conversation = asked->conversation;
     asked->tokens = NULL;
-    asked->conversation = (server_conversation){.count = 0};
     return WEIR_OK;
 }
 

@@ -141,27 +141,19 @@ static weir_status fill_ask(struct server_state *server, json_t *object, generat
     int32_t vocabulary = (int32_t)weir_model_get_info(server->model)->vocabulary;
     weir_status status =
         text_request_read(object, true, vocabulary, server->settings.most_tokens, &asked, error);
-    const char *stop = asked.conversation.count > 0 ? weir_chat_stop(server->model) : NULL;
-    if (status == WEIR_OK && stop != NULL) {
-        status = generate_request_stop(&asked.generate, stop, strlen(stop), error);
-    }
     if (status == WEIR_OK && asked.conversation.count > 0) {
         status = weir_chat_usable(server->model, error);
     }
     if (status == WEIR_OK) {
-        job->answer = answer_create(&stream_shape, "", job->job.reply, &asked.generate);
-        job->text = asked.text != NULL ? copy_bytes(asked.text, asked.text_size) : NULL;
-        if (job->answer == NULL || (asked.text != NULL && job->text == NULL)) {
-            status = weir_error_set(error, WEIR_MEMORY, "no memory for a request");
-        }
-    }
-    if (status == WEIR_OK) {
-        job->answer->logprobs = (int)asked.logprobs;
-        job->answer->chats = asked.conversation.count > 0;
-        job->text_size = asked.text_size;
+        const generate_wish wish = {.shape = &stream_shape,
+                                    .prefix = "",
+                                    .generate = &asked.generate,
+                                    .text = asked.text,
+                                    .text_size = asked.text_size,
+                                    .conversation = &asked.conversation,
+                                    .logprobs = (int)asked.logprobs};
+        status = generate_job_fill(job, server->model, &wish, error);
         job->border = asked.border;
-        job->conversation = asked.conversation;
-        asked.conversation = (server_conversation){.count = 0};
     }
     text_request_free(&asked);
     return status;
